@@ -1,0 +1,239 @@
+//! Files as sinks and sources: written under a temporary name, synced, renamed.
+//!
+//! Does not choose names. Invariant: under its final name a file is complete or absent; an
+//! unfinished one is removed when its writer is dropped.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::{Error, Extent, Kind, PositionalSink, SectorSource};
+
+/// A file being written under a temporary name beside its final one.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Begins to write the file that will be `target`. The temporary name is
+    /// `.<name>.<process>.partial` in the same directory.
+    pub fn create(target: &Path) -> Result<Self, Error> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = target.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+        Self::create_as(target, &temporary)
+    }
+
+    /// Begins to write the file that will be `target` under the given temporary name, which must
+    /// be in the same directory and must not exist.
+    pub fn create_as(target: &Path, temporary: &Path) -> Result<Self, Error> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(temporary)
+            .map_err(|e| Error::io(format!("creating {}", target.display()), e))?
+            .into_file();
+        Ok(Self {
+            file,
+            temporary: temporary.to_owned(),
+            target: target.to_owned(),
+            committed: false,
+        })
+    }
+
+    /// The open file, to set its mode.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Syncs the bytes, renames the file to its final name and syncs the directory.
+    pub fn commit(mut self) -> Result<(), Error> {
+        let context = |e| Error::io(format!("finishing {}", self.target.display()), e);
+        self.file.sync_all().map_err(context)?;
+        fs::rename(&self.temporary, &self.target).map_err(context)?;
+        self.committed = true;
+        sync_directory(&self.target).map_err(context)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing can be done about a failure here; the name says what the file is.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Makes a rename in the directory of `path` durable.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::File::open(directory)?.sync_all()
+}
+
+impl PositionalSink for AtomicFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        write_all_at(&self.file, bytes, offset)
+            .map_err(|e| Error::io(format!("writing {}", self.target.display()), e))
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), Error> {
+        self.file
+            .set_len(len)
+            .map_err(|e| Error::io(format!("making {} {len} bytes long", self.target.display()), e))
+    }
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(bytes)
+}
+
+/// A file as a medium. Holes are found where the platform tells them.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    path: PathBuf,
+    len: u64,
+}
+
+impl FileSource {
+    /// Opens `path` as a medium.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let context = |e| Error::io(format!("opening {}", path.display()), e);
+        let file = fs::File::open(path).map_err(context)?;
+        let metadata = file.metadata().map_err(context)?;
+        if !metadata.is_file() {
+            return Err(Error::new(
+                Kind::Input,
+                format!("{} is not a regular file", path.display()),
+            ));
+        }
+        Ok(Self { file: file.into_file(), path: path.to_owned(), len: metadata.len() })
+    }
+}
+
+impl SectorSource for FileSource {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        read_exact_file(&self.file, buffer, offset).map_err(|e| {
+            Error::io(
+                format!("reading {} bytes at {offset} of {}", buffer.len(), self.path.display()),
+                e,
+            )
+        })
+    }
+
+    fn next_extent(&self, offset: u64) -> Option<Extent> {
+        let (start, end) = next_data(&self.file, offset, self.len)?;
+        Extent::new(start.max(offset), end.min(self.len))
+    }
+
+    fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
+        Some((&self.path, offset, self.len.checked_sub(offset)?))
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_file(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(not(unix))]
+fn read_exact_file(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(buffer)
+}
+
+/// The next run of data at or after `offset`, by `SEEK_DATA` and `SEEK_HOLE`. Where the
+/// filesystem cannot tell, everything is data.
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+fn next_data(file: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    if offset >= len {
+        return None;
+    }
+    let start = match seek(file, SeekFrom::Data(offset)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return None,
+        Err(_) => return Some((offset, len)),
+    };
+    Some((start, seek(file, SeekFrom::Hole(start)).unwrap_or(len)))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
+fn next_data(_: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
+    (offset < len).then_some((offset, len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_appears_only_when_committed() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("disk.raw");
+        let file = AtomicFile::create(&target).unwrap();
+        file.write_at(4, b"late").unwrap();
+        assert!(!target.exists());
+        drop(file);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+
+        let file = AtomicFile::create(&target).unwrap();
+        file.write_at(4, b"late").unwrap();
+        file.set_len(12).unwrap();
+        file.commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"\0\0\0\0late\0\0\0\0");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn holes_are_not_extents() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sparse");
+        let file = AtomicFile::create(&path).unwrap();
+        file.set_len(4 << 20).unwrap();
+        file.write_at(1 << 20, &[1; 4096]).unwrap();
+        file.commit().unwrap();
+        let source = FileSource::open(&path).unwrap();
+        let covered: u64 = source.extents().map(Extent::len).sum();
+        assert!(source.extents().any(|e| e.start() <= 1 << 20 && e.end() >= (1 << 20) + 4096));
+        // A filesystem without SEEK_HOLE reports everything as data: allowed, only slower.
+        assert!(covered >= 4096 && covered <= 4 << 20);
+        let mut buffer = [0; 4];
+        assert!(source.read_at((4 << 20) - 3, &mut buffer).is_err());
+    }
+
+    #[test]
+    fn a_directory_is_no_medium() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(FileSource::open(directory.path()).unwrap_err().kind(), Kind::Input);
+    }
+}

@@ -1,0 +1,20 @@
+//! What every leaf of the engine may use: content, sectors, sinks, progress and errors.
+//!
+//! Knows no format, no filesystem and no document. Invariant: nothing here opens a file by a name
+//! that came out of an image.
+
+mod content;
+mod error;
+mod extent;
+mod file;
+mod progress;
+mod sectors;
+mod sink;
+
+pub use content::{Content, Late, Placement};
+pub use error::{Error, Kind, Origin};
+pub use extent::Extent;
+pub use file::{AtomicFile, FileSource};
+pub use progress::{Progress, Silent};
+pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
+pub use sink::{MemorySink, PositionalSink, StreamSink};

@@ -1,0 +1,134 @@
+//! The pull side of every writer: a medium whose bytes can be read at any offset, by many threads.
+//!
+//! Does not write. Invariant: bytes outside `extents` are zero; `read_at` inside the length either
+//! fills the whole buffer or fails.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Error, Extent, Kind};
+
+/// A medium to read from.
+pub trait SectorSource: Send + Sync + fmt::Debug {
+    /// Number of bytes.
+    fn len(&self) -> u64;
+
+    /// Whether the medium has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `buffer` from `offset`. Reading beyond the end is an error.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error>;
+
+    /// The first extent that ends after `offset`, cut to begin not before it. Outside of extents
+    /// all bytes are zero; inside they may be.
+    fn next_extent(&self, offset: u64) -> Option<Extent>;
+
+    /// All extents in order, not touching each other.
+    fn extents(&self) -> Box<dyn Iterator<Item = Extent> + '_> {
+        let mut at = 0;
+        Box::new(std::iter::from_fn(move || {
+            let extent = self.next_extent(at)?;
+            at = extent.end();
+            Some(extent)
+        }))
+    }
+
+    /// The file and offset at which the bytes from `offset` on lie, and for how many bytes: lets a
+    /// writer copy in the kernel. None where the bytes are not in a file.
+    fn file_range_at(&self, _offset: u64) -> Option<(&Path, u64, u64)> {
+        None
+    }
+}
+
+/// Bytes in memory as a medium.
+#[derive(Clone)]
+pub struct ByteSource(Arc<[u8]>);
+
+impl ByteSource {
+    /// A medium that holds `bytes`.
+    #[must_use]
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for ByteSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ByteSource({} bytes)", self.0.len())
+    }
+}
+
+impl SectorSource for ByteSource {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        read_exact_at(&self.0, offset, buffer)
+    }
+
+    fn next_extent(&self, offset: u64) -> Option<Extent> {
+        Extent::new(offset, self.len())
+    }
+}
+
+/// Copies `bytes[offset..]` into all of `buffer`; fails where that goes beyond the end.
+pub fn read_exact_at(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+    let from = usize::try_from(offset).ok();
+    let range = from.and_then(|from| Some(from..from.checked_add(buffer.len())?));
+    match range.and_then(|range| bytes.get(range)) {
+        Some(found) => {
+            buffer.copy_from_slice(found);
+            Ok(())
+        }
+        None => Err(Error::new(
+            Kind::Damaged,
+            format!(
+                "reading {} bytes at offset {offset} goes beyond the end at {}",
+                buffer.len(),
+                bytes.len()
+            ),
+        )),
+    }
+}
+
+/// Whether all bytes are zero. Checks 16 bytes at a time.
+#[must_use]
+pub fn is_zero(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    chunks.iter().all(|chunk| u128::from_ne_bytes(*chunk) == 0)
+        && rest.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_source_reads_exactly_or_fails() {
+        let source = ByteSource::new(&b"0123456789"[..]);
+        let mut buffer = [0; 4];
+        source.read_at(6, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"6789");
+        for offset in [7, 10, u64::MAX - 1, u64::MAX] {
+            assert!(source.read_at(offset, &mut buffer).is_err(), "{offset}");
+        }
+        assert_eq!(source.extents().collect::<Vec<_>>(), [Extent::new(0, 10).unwrap()]);
+    }
+
+    #[test]
+    fn one_set_bit_anywhere_is_not_zero() {
+        for len in [0, 1, 15, 16, 17, 512, 4097] {
+            let mut bytes = vec![0; len];
+            assert!(is_zero(&bytes));
+            for at in 0..len {
+                bytes[at] = 0x80;
+                assert!(!is_zero(&bytes), "{at} of {len}");
+                bytes[at] = 0;
+            }
+        }
+    }
+}

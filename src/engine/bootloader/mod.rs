@@ -1,0 +1,5 @@
+//! Boot code: files to add, late contents and boot areas.
+//!
+//! Knows no document. Invariant: what is refused here is refused before a byte is written.
+
+pub mod sector;

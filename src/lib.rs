@@ -1,0 +1,22 @@
+//! vmimage: from a VMImage document to bootable image files and published volumes.
+//!
+//! One line per layer; who may import whom is kept by `tests/tidy.rs`.
+
+#[cfg(feature = "crd")]
+pub mod api;
+#[cfg(feature = "cli")]
+pub mod builder;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "operator")]
+pub mod controller;
+pub mod engine;
+pub mod inspect;
+pub mod manifest;
+#[cfg(feature = "operator")]
+pub mod metrics;
+pub mod publish;
+pub mod report;
+#[cfg(feature = "operator")]
+pub mod telemetry;
+pub mod units;

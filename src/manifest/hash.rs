@@ -1,0 +1,111 @@
+//! contentHash and targetHash: what decides whether something has to be built again.
+//!
+//! Does not read inputs; their digests are given. Invariant: a new field with a default changes no
+//! hash, and a writer whose bytes change raises its number here (pinned hashes fail until it does).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::types::{Compression, Format, FormatKind, Pvc, Spec};
+use super::{FieldPath, source};
+
+/// The byte version of each writer: raised when its output changes for the same input.
+pub const WRITERS: [(&str, u32); 3] = [("sector", 1), ("raw", 1), ("qcow2", 1)];
+
+/// Digests of inputs by the path of their field.
+pub type InputDigests = BTreeMap<FieldPath, String>;
+
+/// An input whose digest is not known without reading it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: the digest of this input is not known")]
+pub struct UnknownDigest {
+    /// The input's field.
+    pub path: FieldPath,
+}
+
+/// The digests that follow from the document alone: given ones and those of inline bytes.
+#[must_use]
+pub fn known_digests(spec: &Spec) -> InputDigests {
+    let digest_of = |s: &super::types::Source| {
+        let inline = s.inline.as_ref().and_then(|inline| source::inline_bytes(inline).ok());
+        s.digest.clone().or_else(|| inline.map(|bytes| source::digest(&bytes)))
+    };
+    source::sources(spec).into_iter().filter_map(|(path, s)| Some((path, digest_of(s)?))).collect()
+}
+
+/// SHA-256 over what decides the bytes of the disk: 64 hexadecimal digits.
+pub fn content_hash(spec: &Spec, digests: &InputDigests) -> Result<String, UnknownDigest> {
+    let mut stripped = spec.clone();
+    let mut inputs = BTreeMap::new();
+    for (path, _) in source::sources(spec) {
+        let digest = digests.get(&path).ok_or(UnknownDigest { path: path.clone() })?;
+        inputs.insert(path.to_string(), digest.clone());
+    }
+    if let Some(sector) = stripped.boot.as_mut().and_then(|boot| boot.sector.as_mut()) {
+        sector.source = None;
+    }
+    let writers: BTreeMap<_, _> =
+        WRITERS.into_iter().filter(|(name, _)| used(spec, name)).collect();
+    Ok(sha256(&json!({
+        "v": 1,
+        "architecture": stripped.architecture.as_str(),
+        "boot": stripped.boot,
+        "disk": stripped.disk,
+        "inputs": inputs,
+        "writers": writers,
+    })))
+}
+
+/// Whether the disk of `spec` has bytes of the writer `name`.
+fn used(spec: &Spec, name: &str) -> bool {
+    let sector = spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some());
+    name == "sector" && sector
+}
+
+/// SHA-256 over a content and what shapes the volume that holds it: 64 hexadecimal digits.
+#[must_use]
+pub fn pvc_hash(content_hash: &str, pvc: &Pvc) -> String {
+    let mut modes: Vec<_> = pvc.access_modes.clone();
+    modes.sort_unstable();
+    sha256(&json!({
+        "v": 1,
+        "content": content_hash,
+        "kind": "pvc",
+        "format": {"type": "raw", "writer": writer("raw")},
+        "name": pvc.name,
+        "accessModes": modes,
+        "request": pvc.request,
+        "storageClassName": pvc.storage_class_name,
+    }))
+}
+
+/// SHA-256 over a content and the options of one image file: 64 hexadecimal digits.
+#[must_use]
+pub fn format_hash(content_hash: &str, format: &Format) -> String {
+    let options = match format.kind {
+        FormatKind::Raw => Value::Null,
+        FormatKind::Qcow2 => {
+            let compression = format.qcow2.as_ref().map_or(Compression::None, |o| o.compression);
+            json!({"compression": compression})
+        }
+    };
+    let kind = format.kind.as_str();
+    sha256(&json!({
+        "v": 1,
+        "content": content_hash,
+        "format": {"type": kind, "writer": writer(kind), "options": options},
+    }))
+}
+
+fn writer(name: &str) -> u32 {
+    WRITERS.iter().find(|(known, _)| *known == name).map_or(0, |(_, version)| *version)
+}
+
+/// SHA-256 of the canonical JSON (keys sorted, no white space) of `value`.
+fn sha256(value: &impl Serialize) -> String {
+    let canonical = serde_json::to_value(value).map(|v| v.to_string()).unwrap_or_default();
+    hex::encode(Sha256::digest(canonical))
+}

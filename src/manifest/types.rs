@@ -1,0 +1,493 @@
+//! The fields of a VMImage document. Their doc comments are `kubectl explain` and `vmimage explain`.
+//!
+//! Decides nothing. Invariant: every list, map and string has a bound, every default is visible in
+//! the schema, and a field at its default is left out when serialized (so a new field with a
+//! default changes no hash).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rules;
+use super::size::Size;
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A document as users write it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VMImage {
+    /// `vmimage.dev/v1alpha1`.
+    pub api_version: String,
+    /// `VMImage`.
+    pub kind: String,
+    /// Name, labels and annotations.
+    pub metadata: Metadata,
+    /// What to build and where to publish it.
+    pub spec: Spec,
+    /// Written by the controller; ignored in documents, so that `kubectl get -o yaml` can be built.
+    #[serde(default, skip_serializing)]
+    pub status: serde::de::IgnoredAny,
+}
+
+/// The object's metadata; only the name means something to a build.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// The image's name.
+    pub name: String,
+    /// The namespace; ignored on the desk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// What to build and where to publish it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules::spec()))]
+pub struct Spec {
+    /// The processor that the image is made for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = "amd64"))]
+    pub architecture: Architecture,
+
+    /// What runs when the machine starts: exactly one member. Without it the image is not bootable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Boot>,
+
+    /// The disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+
+    /// The image files to make of it, each with its own name. `vmimage build` writes each as
+    /// `<image>.<name>`; volumes always hold raw content.
+    #[serde(default = "default_formats", skip_serializing_if = "is_default_formats")]
+    #[schemars(
+        length(min = 1, max = 16),
+        extend("default" = [{"type": "raw"}], "x-kubernetes-list-type" = "atomic",
+               "x-kubernetes-validations" = rules::formats())
+    )]
+    pub formats: Vec<Format>,
+
+    /// Where the finished image goes. Every entry is independent. In a cluster at least one is
+    /// needed; on a desk the list is ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub publish: Vec<Target>,
+
+    /// How the build pod runs. Nothing here changes the image.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub build: Build,
+
+    /// Start no new build. A running one is finished, what is published stays.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = false))]
+    pub suspend: bool,
+}
+
+/// A processor architecture, named as container images name it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Architecture {
+    /// 64-bit x86.
+    #[default]
+    Amd64,
+    /// 32-bit x86.
+    I386,
+    /// 64-bit Arm.
+    Arm64,
+}
+
+/// What runs when the machine starts: exactly one member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::union("boot", &["sector"])))]
+pub struct Boot {
+    /// A BIOS boot sector, 512 bytes that are the whole program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sector: Option<Sector>,
+}
+
+/// A BIOS boot sector: exactly one member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::union("sector", &["message", "source"])))]
+pub struct Sector {
+    /// Our own program with this message: prints it on the screen and on the first serial port
+    /// (9600 baud, 8N1), waits for a key and powers the machine off. Printable ASCII and line
+    /// breaks; what does not fit the sector is refused with the number of bytes over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 510))]
+    pub message: Option<String>,
+
+    /// A sector of your own, taken byte for byte: at most 512 bytes that end with 55 AA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// Where an input comes from: exactly one of inline and file; digest may stand beside it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::source()))]
+pub struct Source {
+    /// The bytes themselves. All inline bytes of a document together are at most 128 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<Inline>,
+
+    /// A file beside the document, as a path relative to it. On the desk only: a cluster cannot
+    /// reach it and refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub file: Option<String>,
+
+    /// The SHA-256 that the bytes must have, as `sha256:` and 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+}
+
+/// Bytes in the document: exactly one member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::union("inline", &["text", "base64"])))]
+pub struct Inline {
+    /// Text, taken as UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 131_072))]
+    pub text: Option<String>,
+
+    /// Bytes in base64 (RFC 4648, section 4, with padding). White space is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 180_224))]
+    pub base64: Option<String>,
+}
+
+/// The disk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Disk {
+    /// The virtual size, in whole sectors of 512 bytes: `64Mi`. Omitted: as large as the content.
+    /// A volume's disk is in any case padded to a multiple of 1 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+}
+
+/// One image file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::format()))]
+pub struct Format {
+    /// Names the file: `<image>.<name>`. Omitted: the type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: Option<String>,
+
+    /// The file format.
+    #[serde(rename = "type")]
+    pub kind: FormatKind,
+
+    /// Options of qcow2 files; only with `type: qcow2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qcow2: Option<Qcow2>,
+}
+
+/// An image file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum FormatKind {
+    /// The bytes of the disk, with holes where it is zero.
+    Raw,
+    /// QEMU's copy-on-write format, version 3.
+    Qcow2,
+}
+
+/// Options of qcow2 files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Qcow2 {
+    /// How clusters are compressed: not at all, with zlib (every reader), or with zstd (faster;
+    /// needs QEMU 5.1 or newer).
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = "none"))]
+    pub compression: Compression,
+}
+
+/// A compression method of qcow2 clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Compression {
+    /// Clusters are stored as they are.
+    #[default]
+    None,
+    /// Raw deflate with a window of 4 KiB.
+    Zlib,
+    /// Zstandard.
+    Zstd,
+}
+
+/// One place where the finished image goes: exactly one member beside the name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::target()))]
+pub struct Target {
+    /// The entry's name, unique in the list.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// A PersistentVolumeClaim that holds the disk as raw file `disk.img`, as KubeVirt boots it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pvc: Option<Pvc>,
+}
+
+/// A PersistentVolumeClaim that holds the disk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Pvc {
+    /// A stable name. Such a claim holds one content for life: other content needs another name.
+    /// Omitted: a name by content hash, found in status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: Option<String>,
+
+    /// The size to request. Omitted: the disk's size with the operator's filesystem overhead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Size>,
+
+    /// The StorageClass. Omitted: the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+
+    /// How the volume may be mounted.
+    #[serde(default = "default_access_modes", skip_serializing_if = "is_default_access_modes")]
+    #[schemars(
+        length(min = 1, max = 4),
+        extend("default" = ["ReadWriteOnce"], "x-kubernetes-list-type" = "set")
+    )]
+    pub access_modes: Vec<AccessMode>,
+}
+
+/// How a volume may be mounted.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[schemars(inline)]
+pub enum AccessMode {
+    /// By one node, to read and write.
+    ReadWriteOnce,
+    /// By one pod, to read and write.
+    ReadWriteOncePod,
+    /// By many nodes, to read and write.
+    ReadWriteMany,
+}
+
+/// How the build pod runs. Nothing here changes the image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Build {
+    /// Seconds that one attempt may run, counted from its acceptance by a node.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = 3600))]
+    pub timeout_seconds: TimeoutSeconds,
+
+    /// How often a build that failed for a passing reason is tried.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = 3))]
+    pub max_attempts: MaxAttempts,
+
+    /// Requests and limits of the build container. What is omitted has the operator's default.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub resources: Resources,
+
+    /// The ServiceAccount of the build pod; no token of it is mounted. Omitted: the operator's
+    /// default, else the namespace's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub service_account_name: Option<String>,
+
+    /// Secrets in this namespace with which the builder's image is pulled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub image_pull_secrets: Vec<LocalReference>,
+
+    /// Labels that the node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Taints of nodes that the pod tolerates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Vec<Toleration>,
+
+    /// The PriorityClass of the build pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+
+    /// The RuntimeClass of the build pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub runtime_class_name: Option<String>,
+}
+
+/// Seconds, 10 to 86400; 3600 by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline, extend("minimum" = 10, "maximum" = 86_400, "format" = "int64"))]
+#[serde(transparent)]
+pub struct TimeoutSeconds(pub u32);
+
+impl Default for TimeoutSeconds {
+    fn default() -> Self {
+        Self(3600)
+    }
+}
+
+/// A number of attempts, 1 to 10; 3 by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline, extend("minimum" = 1, "maximum" = 10, "format" = "int32"))]
+#[serde(transparent)]
+pub struct MaxAttempts(pub u32);
+
+impl Default for MaxAttempts {
+    fn default() -> Self {
+        Self(3)
+    }
+}
+
+/// Requests and limits of a container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Resources {
+    /// What the node must have free, such as `cpu: 500m` and `memory: 128Mi`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = rules::quantity()))]
+    pub requests: BTreeMap<String, String>,
+
+    /// What the container may use at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = rules::quantity()))]
+    pub limits: BTreeMap<String, String>,
+}
+
+/// An object in the same namespace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct LocalReference {
+    /// The object's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// A toleration of a node's taint, as in a pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Toleration {
+    /// The taint's key. Omitted: every key (with operator `Exists`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 316))]
+    pub key: Option<String>,
+    /// `Exists` or `Equal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<TolerationOperator>,
+    /// The taint's value, with operator `Equal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub value: Option<String>,
+    /// The taint's effect. Omitted: every effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<TaintEffect>,
+    /// How long a `NoExecute` taint is tolerated. Omitted: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
+}
+
+/// How a toleration compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum TolerationOperator {
+    /// The key is there, with any value.
+    Exists,
+    /// The key has this value.
+    Equal,
+}
+
+/// What a taint does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum TaintEffect {
+    /// No new pods.
+    NoSchedule,
+    /// New pods only if there is no other node.
+    PreferNoSchedule,
+    /// Running pods are evicted, too.
+    NoExecute,
+}
+
+fn default_formats() -> Vec<Format> {
+    vec![Format { name: None, kind: FormatKind::Raw, qcow2: None }]
+}
+
+fn is_default_formats(formats: &[Format]) -> bool {
+    formats == default_formats()
+}
+
+fn default_access_modes() -> Vec<AccessMode> {
+    vec![AccessMode::ReadWriteOnce]
+}
+
+fn is_default_access_modes(modes: &[AccessMode]) -> bool {
+    modes == default_access_modes()
+}
+
+impl Format {
+    /// The name of this format: as given, else the type's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.kind.as_str())
+    }
+}
+
+impl FormatKind {
+    /// The type's name in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+impl Architecture {
+    /// The architecture's name in documents and container images (except that images say 386).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::I386 => "i386",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
