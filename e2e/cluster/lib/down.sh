@@ -3,11 +3,11 @@
 # namespace) and no process that a user runs in the network namespace.
 # Invariant: a loop device is detached only if its backing file is, by device and inode, one of
 # this cluster's, or a device node of such a loop device.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 . "$LIB/cgroup.sh"
 . "$LIB/mountpoints.sh"
 
-loop_list() { losetup -l -n --raw -O NAME,BACK-MAJ:MIN,BACK-INO 2>/dev/null || true; }
+loop_list() { losetup -l -n -O NAME,BACK-MAJ:MIN,BACK-INO | awk '{print $1, $2, $3}'; }
 
 # Paths do not do: when a mount namespace is gone the kernel shows them as "/" or "(deleted)".
 # First our own devices, then kubelet's second one on each Block volume in use: upper ones last.
@@ -15,7 +15,7 @@ loops_of_cluster() {
   local f dev files='' nodes='' own
   for f in "$STATE"/pv/*.img; do [ ! -f "$f" ] || files+="$(stat -c '%Hd:%Ld %i' "$f")"$'\n'; done
   if [ -f "$STATE/loops" ]; then                  # backing files that were removed while attached
-    files+=$(awk '{printf "%d:%d %s\n", int($3/256)%4096, $3%256, $4}' "$STATE/loops")$'\n'
+    files+=$(awk '{print $3, $4}' "$STATE/loops")$'\n'
   fi
   own=$(loop_list | while read -r dev f; do grep -qxF -- "$f" <<<"$files" && echo "$dev"; done) || true
   for dev in $own; do nodes+="$(stat -c '%Hd:%Ld %i' "$dev")"$'\n'; done

@@ -4,6 +4,7 @@
 # Invariant: all mounts and processes are inside the namespaces it was started in; when it is
 # killed the kernel ends all of them.   Usage: init.sh NAME   (by up.sh only)
 set -u
+# shellcheck disable=SC2034
 NAME=$1
 . "$(dirname "${BASH_SOURCE[0]}")/vars.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/mountpoints.sh"

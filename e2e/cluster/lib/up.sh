@@ -1,6 +1,6 @@
 # `up`: starts a cluster and returns when it can be used. Sourced by `cluster`.
 # It never touches a cluster that runs; if the start fails it shows why and leaves nothing.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 . "$LIB/cgroup.sh"
 . "$LIB/mountpoints.sh"
 

@@ -9,31 +9,37 @@ known() {
 }
 
 cmd_status() {
-  local n rc=3 up='' state row='%-12s  %-13s  %-20s  %-9s  %s\n'
+  local n rc=3 line row='%-12s  %-13s  %-20s  %-9s  %s\n'
   need_root
   # shellcheck disable=SC2059
   printf "$row" NAME MODE SINCE STATE KUBECONFIG
   for n in $(known); do
-    up=$(NAME=$n; . "$LIB/vars.sh"
-      state=down
-      if init_pid >/dev/null; then
-        state=starting
-        if [ "$(mode)" = full ]; then
-          case $(kubectl get node "$NODE" --request-timeout=3s -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) in
-          True) state=Ready ;;
-          ?*) state=NotReady ;;
-          esac
-        elif api_ready; then state=Ready; fi
-        [ ! -s "$RUN/ended" ] || state=degraded
-      fi
-      # shellcheck disable=SC2059
-      printf "$row" "$n" "$(mode)" "$(cat "$RUN/since" 2>/dev/null || echo -)" "$state" "$STATE/kubeconfig"
-      [ ! -s "$RUN/ended" ] || sed 's/^/              /' "$RUN/ended")
-    echo "$up"
-    [ "$n" != "$NAME" ] || [[ $up != *" Ready "* ]] || rc=0
+    line=$(status_of "$n")
+    echo "$line"
+    [ "$n" != "$NAME" ] || [[ $line != *" Ready "* ]] || rc=0
   done
   return $rc
 }
+
+# one line, and one more for each component that has ended; in a subshell, for it changes NAME
+status_of() (
+  NAME=$1
+  . "$LIB/vars.sh"
+  state=down
+  if init_pid >/dev/null; then
+    state=starting
+    if [ "$(mode)" = full ]; then
+      case $(kubectl get node "$NODE" --request-timeout=3s -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) in
+      True) state=Ready ;;
+      ?*) state=NotReady ;;
+      esac
+    elif api_ready; then state=Ready; fi
+    [ ! -s "$RUN/ended" ] || state=degraded
+  fi
+  # shellcheck disable=SC2059,SC2153
+  printf "$row" "$NAME" "$(mode)" "$(cat "$RUN/since" 2>/dev/null || echo -)" "$state" "$STATE/kubeconfig"
+  [ ! -s "$RUN/ended" ] || sed 's/^/              /' "$RUN/ended"
+)
 
 cmd_env() {
   need_up
@@ -57,7 +63,7 @@ cmd_load() {
   local out names
   need_root; need_up
   [ "$(mode)" = full ] || die "load: a control-plane-only cluster has no container runtime"
-  [ $# = 1 ] && [ -r "$1" ] || die "load: one readable archive is wanted"
+  if [ $# != 1 ] || [ ! -r "$1" ]; then die "load: one readable archive is wanted"; fi
   out=$(ctr -a "$SOCK" -n k8s.io images import "$1" 2>&1) || die "load: $out"
   names=$(sed -nE 's/^unpacking ([^ ]+) \((sha256:[0-9a-f]{64})\).*/\1 \2/p' <<<"$out" | sort -u)
   [ -n "$names" ] || die "load: the archive names no image: $out"

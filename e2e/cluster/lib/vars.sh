@@ -19,6 +19,7 @@ POD_NET=10.244.0.0/24
 SVC_NET=10.96.0.0/16
 SVC_API=10.96.0.1
 SVC_DNS=10.96.0.10
+: "${lock_fd:=}"                    # descriptor of the lock held, if any
 
 die() { echo "cluster: $*" >&2; exit 1; }
 

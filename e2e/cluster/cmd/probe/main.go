@@ -153,17 +153,24 @@ func main() {
 		api()
 	}
 	fmt.Println("done")
-	for *hold {
-		if *dir != "" {
-			f, err := os.OpenFile(filepath.Join(*dir, "held"), os.O_CREATE|os.O_WRONLY, 0o644)
-			check(err)
-			defer f.Close()
-		}
-		if *dev != "" {
-			f, err := os.OpenFile(*dev, os.O_RDWR, 0)
-			check(err)
-			defer f.Close()
-		}
-		select {}
+	if !*hold {
+		return
 	}
+	if *dir != "" {
+		held = append(held, open(filepath.Join(*dir, "held")))
+	}
+	if *dev != "" {
+		held = append(held, open(*dev))
+	}
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+var held []*os.File // global, so that no finalizer closes them
+
+func open(name string) *os.File {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	check(err)
+	return f
 }

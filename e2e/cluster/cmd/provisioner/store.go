@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +18,8 @@ import (
 //	DIR/NAME/      mount point of a Filesystem volume
 //
 // Every operation may be repeated: what is there is taken over, what is gone is not missed.
-// The loops file holds one line per attached device: NAME DEVICE BACKING-DEV BACKING-INODE.
+// The loops file holds one line per attached device: NAME DEVICE MAJOR:MINOR INODE,
+// the last two being those of the backing file, as losetup shows them.
 type store struct {
 	dir, loops string
 	attaching  sync.Mutex // losetup -f by two workers would race, and so would edits of the loops file
@@ -91,8 +91,8 @@ func (s *store) filesystem(name string, size int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if out, err := run("mkfs.ext4", "-q", "-F", "-m", "0", img); err != nil {
-		return "", fmt.Errorf("%d bytes cannot hold an ext4 filesystem: %w %s", size, err, out)
+	if _, err := run("mkfs.ext4", "-q", "-F", "-m", "0", img); err != nil {
+		return "", fmt.Errorf("%d bytes cannot hold an ext4 filesystem: %w", size, err)
 	}
 	dev, err := s.attach(name, img)
 	if err != nil {
@@ -131,11 +131,20 @@ func (s *store) attach(name, img string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var st syscall.Stat_t
-	if err := syscall.Stat(img, &st); err != nil {
+	file, err := identity(img)
+	if err != nil {
 		return "", err
 	}
-	return dev, s.note(name, name+" "+dev+" "+strconv.FormatUint(st.Dev, 10)+" "+strconv.FormatUint(st.Ino, 10))
+	return dev, s.note(name, name+" "+dev+" "+file)
+}
+
+// identity gives "MAJOR:MINOR INODE" of a file.
+func identity(path string) (string, error) {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d:%d %d", st.Dev>>8&0xfff, st.Dev&0xff|st.Dev>>12&0xfff00, st.Ino), nil
 }
 
 // note replaces the volume's line of the loops file; "" removes it.
@@ -178,20 +187,16 @@ func (s *store) remove(name string) error {
 		return err
 	}
 	if dev != "" {
-		// `losetup -d` of a device in use succeeds and detaches it later: ask first.
-		if user, err := os.ReadDir("/sys/block/" + filepath.Base(dev) + "/holders"); err == nil && len(user) > 0 {
-			return fmt.Errorf("%s is held by %s", dev, user[0].Name())
-		}
-		var st syscall.Stat_t
-		if err := syscall.Stat(dev, &st); err != nil {
-			return err
-		}
-		out, err := run("losetup", "-l", "-n", "-O", "NAME,BACK-INO,BACK-MAJ:MIN")
+		// `losetup -d` of a device in use succeeds and detaches it later: ask first
+		node, err := identity(dev)
 		if err != nil {
 			return err
 		}
-		devtmpfs := fmt.Sprintf("%d %d:%d", st.Ino, st.Dev>>8, st.Dev&0xff)
-		if strings.Contains(" "+out+" ", " "+devtmpfs+" ") {
+		out, err := run("losetup", "-l", "-n", "-O", "NAME,BACK-MAJ:MIN,BACK-INO")
+		if err != nil {
+			return err
+		}
+		if strings.Contains(" "+out+" ", " "+node+" ") {
 			return fmt.Errorf("%s is still in use by another loop device", dev)
 		}
 		if _, err := run("losetup", "-d", dev); err != nil {
