@@ -16,7 +16,10 @@ cached_build() {
   local dest=$1
   mkdir -p "$CACHE"
   exec {cache_lock}>"$dest.lock"
-  flock -n "$cache_lock" || { say "another build of ${dest##*/} is running: waiting for it"; flock "$cache_lock"; }
+  until flock -n "$cache_lock"; do
+    say "another build of ${dest##*/} is running: waiting for it"
+    flock -w 15 "$cache_lock" && break
+  done
   [ ! -d "$dest" ] || return 1
   tmp=$CACHE/.tmp-${dest##*/}
   rm -rf "$tmp"; mkdir "$tmp"

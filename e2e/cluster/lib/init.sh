@@ -19,6 +19,11 @@ run() {
   component[$!]=$n
 }
 
+api_ready_here() { curl -sf -m 2 --cacert "$P/ca.crt" "https://$NODE_IP:6443/readyz" >/dev/null; }
+
+# ended PID STATUS: remembers that a component is gone
+ended() { echo "${component[$1]:-process $1} ended with status $2" | tee -a "$RUN/ended"; unset "component[$1]"; }
+
 mount --make-rshared /
 for d in "${MOUNTPOINTS[@]}"; do mount -t tmpfs tmpfs "$d"; done
 
@@ -41,7 +46,10 @@ if [ "$(mode)" = full ]; then
   # images before kubelet: a pod that misses one waits out a back-off
   ( until ctr -a "$SOCK" version >/dev/null 2>&1; do sleep 0.1; done
     for i in pause coredns; do ctr -a "$SOCK" -n k8s.io images import --digests=false "$BIN/img/$i.tar"; done ) >"$STATE/log/import.log" 2>&1 & import=$!
-  until curl -sf -m 2 --cacert "$P/ca.crt" "https://$NODE_IP:6443/readyz" >/dev/null; do sleep 0.1; done
+  until api_ready_here; do
+    for p in "${!component[@]}"; do kill -0 "$p" 2>/dev/null || ended "$p" unknown; done
+    sleep 0.1
+  done
   run controller-manager kube-controller-manager --kubeconfig="$P/controller-manager.kubeconfig" --authentication-kubeconfig="$P/controller-manager.kubeconfig" \
     --authorization-kubeconfig="$P/controller-manager.kubeconfig" --leader-elect=false --use-service-account-credentials=true --kube-api-qps=500 --kube-api-burst=1000 \
     --service-account-private-key-file="$P/sa.key" --root-ca-file="$P/ca.crt" --cluster-signing-cert-file="$P/ca.crt" --cluster-signing-key-file="$P/ca.key" \
@@ -55,12 +63,7 @@ if [ "$(mode)" = full ]; then
 fi
 
 while :; do
-  rc=0; ended=
-  wait -n -p ended || rc=$?
-  if [ -n "${ended:-}" ]; then
-    echo "${component[$ended]:-process $ended} ended with status $rc" | tee -a "$RUN/ended"
-    unset "component[$ended]"
-  else
-    sleep 5
-  fi
+  rc=0; which=
+  wait -n -p which || rc=$?
+  if [ -n "${which:-}" ]; then ended "$which" "$rc"; else sleep 5; fi
 done

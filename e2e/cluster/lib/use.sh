@@ -55,6 +55,7 @@ cmd_exec() {
   local l
   need_root; need_up
   [ $# -gt 0 ] || die "exec: no command"
+  export KUBECACHEDIR=$STATE/kubecache
   while read -r l; do export "${l?}"; done < <(cmd_env)
   exec nsenter --net="$NETNS" -- "$@"
 }

@@ -54,6 +54,7 @@ mode() { cat "$RUN/mode" 2>/dev/null || echo full; }
 
 in_net() { nsenter --net="$NETNS" -- "$@"; }
 
-kubectl() { in_net "$BIN/bin/kubectl" --kubeconfig "$STATE/kubeconfig" "$@"; }
+# kubectl keeps what it discovered by address, and all clusters have the same one
+kubectl() { KUBECACHEDIR=$STATE/kubecache in_net "$BIN/bin/kubectl" --kubeconfig "$STATE/kubeconfig" "$@"; }
 
 api_ready() { in_net curl -sf -m 2 --cacert "$STATE/pki/ca.crt" "https://$NODE_IP:6443/readyz" >/dev/null; }
