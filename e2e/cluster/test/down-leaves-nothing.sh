@@ -15,7 +15,7 @@ snapshot() {
   echo "# cgroups"; find /sys/fs/cgroup -type d -path '*vmimg*'
   echo "# processes"; for p in /proc/[0-9]*; do
     { tr "\\0" " " <"$p/cmdline"; } 2>/dev/null | grep -E '/(vmimage-operator|clusters|e2e/cluster/lib)/|^(etcd|kube|containerd|provisioner)' || true; done
-  echo "# directories"; find "$HOME/.kube" /run /var/lib /var/log /opt /etc /usr/libexec -xdev -type d \( -path "$HOME/.kube*" -o -name 'vmim*' -o -path '*kube*' -o -path '*/cni*' -o -path '*containerd*' -o -path '*netns*' -o -path /var/log/pods -o -path /var/log/containers \) 2>/dev/null | sort
+  echo "# directories"; find "$HOME/.kube" /run /var/lib /var/log /opt /etc /usr/libexec -xdev -type d \( -path "$HOME/.kube*" -o -name 'vmim*' -o -path '*kube*' -o -path '*/cni*' -o -path '*containerd*' -o -path '*netns*' -o -path /var/log/pods -o -path /var/log/containers \) 2>/dev/null | sort || true
 }
 same() {
   local now; now=$(snapshot)

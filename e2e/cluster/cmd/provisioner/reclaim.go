@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
