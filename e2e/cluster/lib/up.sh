@@ -76,7 +76,7 @@ cmd_up() {
   esac
   [ $# = 0 ] || die "up: unknown argument $1"
   need_root
-  "$LIB/build.sh"
+  "$LIB/build.sh"; up_begun=$(date +%s%N)
   lock "$RUN_ROOT/.lock-$NAME"
   . "$LIB/vars.sh"                               # as it is now that we have the lock
   if init_pid >/dev/null; then
