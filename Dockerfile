@@ -1,14 +1,17 @@
 # The image of vmimage-operator: two static programs and the licence, no system around them.
 # The operator runs as it is; build pods run /vmimage of the same image (command, uid 107).
 #
-#   default        compile from source; pulls the Rust image and the crates
+#   default        compiles from source; pulls the Rust image and the crates
 #       docker build -t vmimage-operator .
-#   --target dist  pack static programs that are already there, in DIST below the context; needs no
+#   --target dist  packs static programs that are already there, in DIST below the context; needs no
 #                  network and no container engine
-#       buildah bud --isolation chroot --timestamp 0 --target dist -t vmimage-operator .
+#       buildah bud --isolation chroot --timestamp 0 --identity-label=false --omit-history \
+#           --target dist -t vmimage-operator .
 #
-# The same programs give the same image, byte for byte, if times are pinned: `--timestamp 0` with
-# buildah, `--build-arg SOURCE_DATE_EPOCH=0 --output type=image,rewrite-timestamp=true` with BuildKit.
+# With these options the same programs give the same image digest: times are pinned, and neither
+# buildah's version nor the owner and mode of the given files get in. With BuildKit:
+#       docker buildx build --build-arg SOURCE_DATE_EPOCH=0 --provenance=false \
+#           --output type=image,rewrite-timestamp=true …
 
 # First, so that a builder which goes through the stages in order stops here for `--target dist`.
 FROM scratch AS base
