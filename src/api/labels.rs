@@ -1,0 +1,41 @@
+//! Labels and annotations of the objects that the controller makes.
+//!
+//! Invariant: nothing of the image's own labels and annotations is ever copied to a child.
+
+/// Label: who manages the object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of `MANAGED_BY`, and the name under which server-side apply tracks our fields.
+pub const MANAGER: &str = "vmimage-operator";
+/// Label: the image's name.
+pub const IMAGE: &str = "vmimage.dev/image";
+/// Label: the target's name.
+pub const TARGET: &str = "vmimage.dev/target";
+
+/// Annotation: UID of the image that the object was made for.
+pub const OWNER_UID: &str = "vmimage.dev/owner-uid";
+/// Annotation: targetHash, whole.
+pub const TARGET_HASH: &str = "vmimage.dev/target-hash";
+/// Annotation: contentHash, whole.
+pub const CONTENT_HASH: &str = "vmimage.dev/content-hash";
+
+/// Annotation on a volume, set last: the targetHash it holds completely.
+pub const COMPLETE: &str = "vmimage.dev/complete";
+/// Annotation on a complete volume: digest of the bytes in it.
+pub const DIGEST: &str = "vmimage.dev/digest";
+/// Annotation on a complete volume: number of the bytes in it.
+pub const SIZE: &str = "vmimage.dev/size";
+/// Annotation on a complete volume: digest of the raw content.
+pub const CONTENT_DIGEST: &str = "vmimage.dev/content-digest";
+/// Annotation on a complete volume: length of the raw content.
+pub const VIRTUAL_SIZE: &str = "vmimage.dev/virtual-size";
+/// Annotation on a complete volume: digest of the build manifest.
+pub const MANIFEST_DIGEST: &str = "vmimage.dev/manifest-digest";
+
+/// Annotation on an image, set by users: any new value verifies what is published once more.
+pub const REBUILD: &str = "vmimage.dev/rebuild";
+
+/// The label selector of everything that the controller makes.
+#[must_use]
+pub fn selector() -> String {
+    format!("{MANAGED_BY}={MANAGER}")
+}
