@@ -162,3 +162,43 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process in which everything goes wrong.
+    #[derive(Debug)]
+    struct Broken;
+
+    impl Host for Broken {
+        fn log(&self, _: &str) {}
+
+        fn data(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn stopped(&self) -> bool {
+            panic!("the host is {}", "broken")
+        }
+    }
+
+    #[test]
+    fn a_panic_is_reported() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("termination-log");
+        let params = Params {
+            document: directory.path().join("none"),
+            target: "golden".to_owned(),
+            volume: directory.path().to_owned(),
+            content_hash: String::new(),
+            target_hash: String::new(),
+            timeout: None,
+            termination_log: log.clone(),
+        };
+        assert_eq!(run(&params, &Broken), Code::Bug);
+        let report = Report::parse(&fs::read_to_string(log).unwrap()).unwrap();
+        assert_eq!(report.code, Code::Bug);
+        assert_eq!(report.message, "the builder has a defect: the host is broken");
+    }
+}

@@ -18,7 +18,7 @@ fn lint_has_no_complaint() {
 }
 
 #[test]
-fn every_pod_is_restricted() {
+fn the_pod_is_restricted_and_alone() {
     for values in matrix() {
         let rendered = render(&["--values", &values.display().to_string()]);
         let pods: Vec<&Value> =
@@ -27,6 +27,9 @@ fn every_pod_is_restricted() {
         for pod in pods {
             restricted(pod);
         }
+        let deployment = &rendered.one("Deployment")["spec"];
+        let single = (&deployment["replicas"], &deployment["strategy"]);
+        assert_eq!(single, (&json!(1), &json!({"type": "Recreate"})));
     }
 }
 
@@ -221,6 +224,10 @@ fn services_find_the_pod() {
         let service = rendered.one("Service");
         let monitor = rendered.all().find(|o| o["kind"] == "ServiceMonitor");
         assert_eq!(monitor.is_some(), values.ends_with("all-on-values.yaml"));
+        // A Deployment's selector can never change: only what is the same in every version.
+        let selector = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();
+        let keys: Vec<&String> = selector.keys().collect();
+        assert_eq!(keys, ["app.kubernetes.io/instance", "app.kubernetes.io/name"]);
         let mut selections = vec![
             (&deployment["spec"]["selector"]["matchLabels"], labels),
             (&service["spec"]["selector"], labels),

@@ -184,9 +184,14 @@ fn colours_are_used_when_asked() {
 #[test]
 fn wrong_usage_is_told_apart() {
     let desk = Desk::new();
-    for arguments in
-        [&["frob"][..], &[], &["build"], &["check"], &["build", "-f", "x", "--threads", "0"]]
-    {
+    for arguments in [
+        &["frob"][..],
+        &[],
+        &["build"],
+        &["check"],
+        &["build", "-f", "x", "--threads", "0"],
+        &["build", "-f", "x", "--set", "no value"],
+    ] {
         let ran = desk.run(arguments);
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert_eq!(ran.out, "");

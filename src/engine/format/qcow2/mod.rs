@@ -16,13 +16,13 @@ mod alloc;
 mod geometry;
 mod header;
 mod ondisk;
-//P mod parse;
-//P mod read;
+mod parse;
+mod read;
 mod tables;
 mod write;
 
-//P pub use parse::Details;
-//P pub use read::{Census, Image};
+pub use parse::Details;
+pub use read::{Census, Image};
 pub use write::write;
 
 /// How clusters are compressed.
