@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::quantity::Quantity;
 use super::rules;
 use super::size::Size;
 
@@ -45,7 +46,7 @@ pub struct Metadata {
 }
 
 /// What to build and where to publish it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::spec()))]
 pub struct Spec {
@@ -77,7 +78,8 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"],
+               "x-kubernetes-validations" = rules::publish())
     )]
     pub publish: Vec<Target>,
 
@@ -109,7 +111,7 @@ pub enum Architecture {
 /// What runs when the machine starts: exactly one member.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union("boot", &["sector"])))]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["sector"], rules::message::BOOT)))]
 pub struct Boot {
     /// A BIOS boot sector, 512 bytes that are the whole program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +121,7 @@ pub struct Boot {
 /// A BIOS boot sector: exactly one member.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union("sector", &["message", "source"])))]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["message", "source"], rules::message::SECTOR)))]
 pub struct Sector {
     /// Our own program with this message: prints it on the screen and on the first serial port
     /// (9600 baud, 8N1), waits for a key and powers the machine off. Printable ASCII and line
@@ -157,7 +159,7 @@ pub struct Source {
 /// Bytes in the document: exactly one member.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union("inline", &["text", "base64"])))]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["text", "base64"], rules::message::INLINE)))]
 pub struct Inline {
     /// Text, taken as UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,7 +175,7 @@ pub struct Inline {
 /// The disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::disk()))]
 pub struct Disk {
     /// The virtual size, in whole sectors of 512 bytes: `64Mi`. Omitted: as large as the content.
     /// A volume's disk is in any case padded to a multiple of 1 MiB.
@@ -240,7 +242,7 @@ pub enum Compression {
 /// One place where the finished image goes: exactly one member beside the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::target()))]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["pvc"], rules::message::TARGET)))]
 pub struct Target {
     /// The entry's name, unique in the list.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
@@ -252,7 +254,7 @@ pub struct Target {
 }
 
 /// A PersistentVolumeClaim that holds the disk.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Pvc {
@@ -275,7 +277,8 @@ pub struct Pvc {
     #[serde(default = "default_access_modes", skip_serializing_if = "is_default_access_modes")]
     #[schemars(
         length(min = 1, max = 4),
-        extend("default" = ["ReadWriteOnce"], "x-kubernetes-list-type" = "set")
+        extend("default" = ["ReadWriteOnce"], "x-kubernetes-list-type" = "set",
+               "x-kubernetes-validations" = rules::access_modes())
     )]
     pub access_modes: Vec<AccessMode>,
 }
@@ -380,13 +383,13 @@ impl Default for MaxAttempts {
 pub struct Resources {
     /// What the node must have free, such as `cpu: 500m` and `memory: 128Mi`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16, "additionalProperties" = rules::quantity()))]
-    pub requests: BTreeMap<String, String>,
+    #[schemars(extend("maxProperties" = 16))]
+    pub requests: BTreeMap<String, Quantity>,
 
     /// What the container may use at most.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16, "additionalProperties" = rules::quantity()))]
-    pub limits: BTreeMap<String, String>,
+    #[schemars(extend("maxProperties" = 16))]
+    pub limits: BTreeMap<String, Quantity>,
 }
 
 /// An object in the same namespace.
@@ -402,7 +405,7 @@ pub struct LocalReference {
 /// A toleration of a node's taint, as in a pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline)]
+#[schemars(inline, extend("x-kubernetes-validations" = rules::toleration()))]
 pub struct Toleration {
     /// The taint's key. Omitted: every key (with operator `Exists`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -447,6 +450,31 @@ pub enum TaintEffect {
 
 fn default_formats() -> Vec<Format> {
     vec![Format { name: None, kind: FormatKind::Raw, qcow2: None }]
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            architecture: Architecture::default(),
+            boot: None,
+            disk: None,
+            formats: default_formats(),
+            publish: Vec::new(),
+            build: Build::default(),
+            suspend: false,
+        }
+    }
+}
+
+impl Default for Pvc {
+    fn default() -> Self {
+        Self {
+            name: None,
+            request: None,
+            storage_class_name: None,
+            access_modes: default_access_modes(),
+        }
+    }
 }
 
 fn is_default_formats(formats: &[Format]) -> bool {

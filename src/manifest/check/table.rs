@@ -1,0 +1,343 @@
+//! The table of impossible combinations.
+//!
+//! Pure. Invariant: a row's message is constant (a CEL rule shares it); what is special about the
+//! document goes to `Found::detail`.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use super::super::rules::message;
+use super::super::types::{
+    AccessMode, Architecture, FormatKind, Pvc, Sector, Spec, Toleration, TolerationOperator,
+};
+use super::super::{FieldPath, disk_size, source};
+use crate::units::{ByteSize, SECTOR};
+
+/// The largest disk of QEMU: the largest file offset less its largest alignment.
+const LARGEST: u64 = (8 << 60) - (1 << 30);
+/// 4 Mi entries of a 32 MiB L1 table (QEMU's limit), each for 512 MiB of clusters of 64 KiB.
+const LARGEST_QCOW2: u64 = 2 << 50;
+/// A volume's disk is padded to whole MiB.
+const MIB: u64 = 1 << 20;
+
+/// Where a row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// On the desk and in a cluster.
+    Everywhere,
+    /// In a cluster only.
+    Cluster,
+}
+
+/// One impossible combination.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its name, for tests.
+    pub name: &'static str,
+    /// Where it holds.
+    pub scope: Scope,
+    /// Whether a CEL rule of the CRD refuses it, too.
+    pub cel: bool,
+    /// What is wrong and what would be right.
+    pub message: &'static str,
+    /// The fields that show it.
+    pub find: fn(&Spec) -> Vec<Found>,
+}
+
+/// A field that shows an impossible combination.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The field.
+    pub path: FieldPath,
+    /// The values at hand.
+    pub detail: Option<String>,
+}
+
+const fn row(name: &'static str, message: &'static str, find: fn(&Spec) -> Vec<Found>) -> Row {
+    Row { name, scope: Scope::Everywhere, cel: true, message, find }
+}
+
+const fn desk(name: &'static str, message: &'static str, find: fn(&Spec) -> Vec<Found>) -> Row {
+    Row { cel: false, ..row(name, message, find) }
+}
+
+/// All rows.
+pub const ROWS: &[Row] = &[
+    row("boot-member", message::BOOT, boot_member),
+    row("sector-member", message::SECTOR, sector_member),
+    row("source-member", message::SOURCE, source_member),
+    row("inline-member", message::INLINE, inline_member),
+    row("target-member", message::TARGET, target_member),
+    Row { scope: Scope::Cluster, ..row("file-in-cluster", message::FILE, files) },
+    row("arm-without-bios", message::ARM, arm),
+    row("nothing-to-build", message::NOTHING, nothing),
+    row("foreign-options", message::QCOW2, foreign_options),
+    row("manifest-name", message::MANIFEST_NAME, manifest_name),
+    row("format-names", message::FORMAT_NAMES, format_names),
+    row("claim-names", message::CLAIM_NAMES, claim_names),
+    row("pod-access", message::POD_ACCESS, pod_access),
+    row("whole-sectors", message::SECTORS, whole_sectors),
+    row("largest-disk", message::LARGEST, largest),
+    row("largest-qcow2", message::LARGEST_QCOW2, largest_qcow2),
+    row("request-holds-disk", message::REQUEST, request),
+    row("toleration-key", message::TOLERATION_KEY, toleration_key),
+    row("toleration-value", message::TOLERATION_VALUE, toleration_value),
+    row("toleration-seconds", message::TOLERATION_SECONDS, toleration_seconds),
+    desk("inline-bytes", "these bytes cannot be taken", inline_bytes),
+    desk(
+        "inline-total",
+        "all inline bytes of a document together can be at most 128 KiB",
+        inline_total,
+    ),
+    desk("inline-digest", "the inline bytes have another digest", inline_digest),
+    desk("file-name", "a file's name cannot hold NUL", file_name),
+    desk(
+        "resource-name",
+        "not a resource of pods: use cpu, memory, ephemeral-storage, hugepages-* or a name with a domain",
+        resource_name,
+    ),
+    desk("request-over-limit", "a request cannot be more than the limit", request_over_limit),
+];
+
+fn here(path: &str) -> Vec<Found> {
+    vec![Found { path: FieldPath::new(path), detail: None }]
+}
+
+fn when(condition: bool, path: &str) -> Vec<Found> {
+    if condition { here(path) } else { Vec::new() }
+}
+
+fn sector(spec: &Spec) -> Option<&Sector> {
+    spec.boot.as_ref().and_then(|boot| boot.sector.as_ref())
+}
+
+fn boot_member(spec: &Spec) -> Vec<Found> {
+    when(spec.boot.is_some() && sector(spec).is_none(), "spec.boot")
+}
+
+fn sector_member(spec: &Spec) -> Vec<Found> {
+    let one = |sector: &Sector| sector.message.is_some() != sector.source.is_some();
+    when(sector(spec).is_some_and(|sector| !one(sector)), "spec.boot.sector")
+}
+
+fn source_member(spec: &Spec) -> Vec<Found> {
+    let sources = source::sources(spec).into_iter();
+    let wrong = sources.filter(|(_, source)| source.inline.is_some() == source.file.is_some());
+    wrong.map(|(path, _)| Found { path, detail: None }).collect()
+}
+
+fn inline_member(spec: &Spec) -> Vec<Found> {
+    let inlines = source::sources(spec).into_iter();
+    let inlines = inlines.filter_map(|(path, source)| Some((path, source.inline.as_ref()?)));
+    let wrong = inlines.filter(|(_, inline)| inline.text.is_some() == inline.base64.is_some());
+    wrong.map(|(path, _)| Found { path: path.member("inline"), detail: None }).collect()
+}
+
+fn target_member(spec: &Spec) -> Vec<Found> {
+    let targets = spec.publish.iter().enumerate().filter(|(_, target)| target.pvc.is_none());
+    let path = |at| FieldPath::new("spec.publish").index(at);
+    targets.map(|(at, _)| Found { path: path(at), detail: None }).collect()
+}
+
+fn files(spec: &Spec) -> Vec<Found> {
+    let sources = source::sources(spec).into_iter();
+    let files = sources.filter(|(_, source)| source.file.is_some());
+    files.map(|(path, _)| Found { path: path.member("file"), detail: None }).collect()
+}
+
+fn arm(spec: &Spec) -> Vec<Found> {
+    when(sector(spec).is_some() && spec.architecture == Architecture::Arm64, "spec.boot.sector")
+}
+
+fn nothing(spec: &Spec) -> Vec<Found> {
+    let size = spec.disk.as_ref().and_then(|disk| disk.size);
+    when(spec.boot.is_none() && size.is_none(), "spec")
+}
+
+fn format_path(at: usize) -> FieldPath {
+    FieldPath::new("spec.formats").index(at)
+}
+
+fn foreign_options(spec: &Spec) -> Vec<Found> {
+    let formats = spec.formats.iter().enumerate();
+    let wrong = formats.filter(|(_, f)| f.qcow2.is_some() && f.kind != FormatKind::Qcow2);
+    wrong.map(|(at, _)| Found { path: format_path(at).member("qcow2"), detail: None }).collect()
+}
+
+fn manifest_name(spec: &Spec) -> Vec<Found> {
+    let formats = spec.formats.iter().enumerate();
+    let wrong = formats.filter(|(_, format)| format.name() == "build.json");
+    wrong.map(|(at, _)| Found { path: format_path(at).member("name"), detail: None }).collect()
+}
+
+fn format_names(spec: &Spec) -> Vec<Found> {
+    let mut seen = BTreeSet::new();
+    let again = spec.formats.iter().enumerate().filter(|(_, format)| !seen.insert(format.name()));
+    again
+        .map(|(at, format)| {
+            let detail = Some(format!("{} is used twice", format.name()));
+            Found { path: format_path(at), detail }
+        })
+        .collect()
+}
+
+fn claims(spec: &Spec) -> impl Iterator<Item = (FieldPath, &Pvc)> {
+    let path = |at| FieldPath::new("spec.publish").index(at).member("pvc");
+    let targets = spec.publish.iter().enumerate();
+    targets.filter_map(move |(at, target)| Some((path(at), target.pvc.as_ref()?)))
+}
+
+fn claim_names(spec: &Spec) -> Vec<Found> {
+    let mut seen = BTreeSet::new();
+    let named = claims(spec).filter_map(|(path, pvc)| Some((path, pvc.name.as_deref()?)));
+    let again = named.filter(|(_, name)| !seen.insert(*name));
+    again
+        .map(|(path, name)| Found {
+            path: path.member("name"),
+            detail: Some(format!("{name} is used twice")),
+        })
+        .collect()
+}
+
+fn pod_access(spec: &Spec) -> Vec<Found> {
+    let wrong = claims(spec).filter(|(_, pvc)| {
+        pvc.access_modes.len() > 1 && pvc.access_modes.contains(&AccessMode::ReadWriteOncePod)
+    });
+    wrong.map(|(path, _)| Found { path: path.member("accessModes"), detail: None }).collect()
+}
+
+/// `spec.disk.size` if it is given and `wrong`.
+fn disk(spec: &Spec, wrong: fn(ByteSize) -> bool) -> Vec<Found> {
+    let size = spec.disk.as_ref().and_then(|disk| disk.size).map(|size| size.0);
+    let detail = |size: ByteSize| Some(format!("it is {} bytes", size.get()));
+    size.filter(|size| wrong(*size))
+        .map(|size| Found { path: FieldPath::new("spec.disk.size"), detail: detail(size) })
+        .into_iter()
+        .collect()
+}
+
+fn whole_sectors(spec: &Spec) -> Vec<Found> {
+    disk(spec, |size| size == ByteSize::ZERO || !size.is_multiple_of(SECTOR))
+}
+
+fn largest(spec: &Spec) -> Vec<Found> {
+    disk(spec, |size| size.get() > LARGEST)
+}
+
+fn largest_qcow2(spec: &Spec) -> Vec<Found> {
+    let some = spec.formats.iter().any(|format| format.kind == FormatKind::Qcow2);
+    if some { disk(spec, |size| size.get() > LARGEST_QCOW2) } else { Vec::new() }
+}
+
+fn request(spec: &Spec) -> Vec<Found> {
+    let Ok(disk) = disk_size(spec).round_up(MIB) else { return Vec::new() };
+    let requests = claims(spec).filter_map(|(path, pvc)| Some((path, pvc.request?.0)));
+    let small = requests.filter(|(_, request)| *request < disk);
+    small
+        .map(|(path, request)| Found {
+            path: path.member("request"),
+            detail: Some(format!("{} bytes requested, {} needed", request.get(), disk.get())),
+        })
+        .collect()
+}
+
+fn tolerations(spec: &Spec, wrong: fn(&Toleration) -> bool) -> Vec<Found> {
+    let path = |at| FieldPath::new("spec.build.tolerations").index(at);
+    let list =
+        spec.build.tolerations.iter().enumerate().filter(|(_, toleration)| wrong(toleration));
+    list.map(|(at, _)| Found { path: path(at), detail: None }).collect()
+}
+
+fn exists(toleration: &Toleration) -> bool {
+    toleration.operator == Some(TolerationOperator::Exists)
+}
+
+fn toleration_key(spec: &Spec) -> Vec<Found> {
+    tolerations(spec, |t| t.key.as_deref().unwrap_or_default().is_empty() && !exists(t))
+}
+
+fn toleration_value(spec: &Spec) -> Vec<Found> {
+    tolerations(spec, |t| exists(t) && !t.value.as_deref().unwrap_or_default().is_empty())
+}
+
+fn toleration_seconds(spec: &Spec) -> Vec<Found> {
+    use super::super::types::TaintEffect::NoExecute;
+    tolerations(spec, |t| t.toleration_seconds.is_some() && t.effect != Some(NoExecute))
+}
+
+/// The inline bytes of every source that has some, or why they cannot be had.
+fn inline(spec: &Spec) -> impl Iterator<Item = (FieldPath, Result<Vec<u8>, source::InlineError>)> {
+    let sources = source::sources(spec).into_iter();
+    sources.filter_map(|(path, source)| {
+        let inline = source.inline.as_ref()?;
+        Some((path.member("inline"), source::inline_bytes(inline)))
+    })
+}
+
+fn inline_bytes(spec: &Spec) -> Vec<Found> {
+    inline(spec)
+        .filter_map(|(path, bytes)| match bytes {
+            Err(error @ source::InlineError::Base64(_)) => {
+                Some(Found { path: path.member("base64"), detail: Some(error.to_string()) })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn inline_total(spec: &Spec) -> Vec<Found> {
+    let (mut total, mut last) = (0usize, None);
+    for (path, bytes) in inline(spec) {
+        total = total.saturating_add(bytes.map_or(0, |bytes| bytes.len()));
+        last = Some(path);
+    }
+    let over = last.filter(|_| total > source::MAX_INLINE);
+    over.map(|path| Found { path, detail: Some(format!("here are {total}")) }).into_iter().collect()
+}
+
+fn inline_digest(spec: &Spec) -> Vec<Found> {
+    let differs = |(path, source): (FieldPath, &super::super::types::Source)| {
+        let wanted = source.digest.as_ref()?;
+        let bytes = source::inline_bytes(source.inline.as_ref()?).ok()?;
+        let has = source::digest(&bytes);
+        let detail = Some(format!("they have {has}"));
+        (has != *wanted).then(|| Found { path: path.member("digest"), detail })
+    };
+    source::sources(spec).into_iter().filter_map(differs).collect()
+}
+
+fn file_name(spec: &Spec) -> Vec<Found> {
+    let sources = source::sources(spec).into_iter();
+    let bad = sources.filter(|(_, s)| s.file.as_ref().is_some_and(|file| file.contains('\0')));
+    bad.map(|(path, _)| Found { path: path.member("file"), detail: None }).collect()
+}
+
+fn resource_name(spec: &Spec) -> Vec<Found> {
+    let resources = &spec.build.resources;
+    let path = FieldPath::new("spec.build.resources");
+    let standard = |name: &str| {
+        matches!(name, "cpu" | "memory" | "ephemeral-storage")
+            || name.starts_with("hugepages-")
+            || name
+                .split_once('/')
+                .is_some_and(|(domain, name)| !domain.is_empty() && !name.is_empty())
+    };
+    let lists = [("requests", &resources.requests), ("limits", &resources.limits)];
+    let names = lists.into_iter().flat_map(|(list, map)| map.keys().map(move |name| (list, name)));
+    let odd = names.filter(|(_, name)| !standard(name));
+    odd.map(|(list, name)| Found { path: path.member(list).member(name), detail: None }).collect()
+}
+
+fn request_over_limit(spec: &Spec) -> Vec<Found> {
+    let resources = &spec.build.resources;
+    let path = FieldPath::new("spec.build.resources.requests");
+    let pairs = resources.requests.iter().filter_map(|(name, request)| {
+        let limit = resources.limits.get(name)?;
+        let over = request.compare(limit) == Some(Ordering::Greater);
+        over.then(|| Found {
+            path: path.member(name),
+            detail: Some(format!("{request} is more than {limit}")),
+        })
+    });
+    pairs.collect()
+}
