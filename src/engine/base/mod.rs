@@ -20,5 +20,5 @@ pub use extent::Extent;
 pub use file::{AtomicFile, FileSource};
 pub use padded::Padded;
 pub use progress::{Progress, Silent};
-pub use sectors::{ByteSource, Padded, SectorSource, is_zero, read_exact_at};
+pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
 pub use sink::{MemorySink, PositionalSink, StreamSink};
