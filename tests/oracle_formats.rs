@@ -112,7 +112,11 @@ fn judge(medium: &Patched, compression: &str, path: &Path, reference: &Path) {
     assert_eq!(details["corrupt"], false);
     let wanted = if compression == "zstd" { "zstd" } else { "zlib" };
     assert_eq!(details["compression-type"], wanted);
-    check(path);
+    let report = check(path);
+    if medium.name == "far" && compression == "zlib" {
+        // A larger window than 4 KiB would have found the repetition.
+        assert_eq!(report.get("compressed-clusters"), None);
+    }
     compare(reference, path, "qcow2");
 }
 

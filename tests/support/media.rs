@@ -125,6 +125,8 @@ pub(crate) fn mix() -> Patched {
 pub(crate) fn all() -> Vec<Patched> {
     let mut noise = Noise(42);
     let mib = 1u64 << 20;
+    let mut far = noise.bytes(20_000).repeat(53);
+    far.truncate(1 << 20);
     let ends = |len: u64| vec![(0, b"first".to_vec()), (len - 4, b"last".to_vec())];
     vec![
         hello(),
@@ -135,7 +137,7 @@ pub(crate) fn all() -> Vec<Patched> {
         Patched { name: "noise", len: 5 * mib, patches: vec![(0, noise.bytes(5 << 20))] },
         Patched { name: "text", len: 5 * mib, patches: vec![(700, noise.words(5 << 19))] },
         // Only a deflate window of more than 4 KiB finds the repetition.
-        Patched { name: "far", len: mib, patches: vec![(0, noise.bytes(20_000).repeat(52))] },
+        Patched { name: "far", len: mib, patches: vec![(0, far)] },
         mix(),
     ]
 }
