@@ -31,8 +31,13 @@ pub const VIRTUAL_SIZE: &str = "vmimage.dev/virtual-size";
 /// Annotation on a complete volume: digest of the build manifest.
 pub const MANIFEST_DIGEST: &str = "vmimage.dev/manifest-digest";
 
-/// Annotation on an image, set by users: any new value verifies what is published once more.
-pub const REBUILD: &str = "vmimage.dev/rebuild";
+/// Annotation on a Job: the generation of the spec that asked for it. A newer generation may try
+/// again what had failed for good.
+pub const GENERATION: &str = "vmimage.dev/generation";
+/// Annotation on a Job: hash of `spec.build`. A pod that never started is replaced when it changes.
+pub const BUILD_HASH: &str = "vmimage.dev/build-hash";
+/// Annotation on a complete volume: the attempt that filled it.
+pub const ATTEMPT: &str = "vmimage.dev/attempt";
 
 /// The label selector of everything that the controller makes.
 #[must_use]

@@ -21,11 +21,6 @@ pub struct Status {
     #[schemars(length(max = 64))]
     pub content_hash: Option<String>,
 
-    /// The value of annotation `vmimage.dev/rebuild` that was last acted on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub last_handled_rebuild: Option<String>,
-
     /// The built content, once it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,

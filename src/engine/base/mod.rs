@@ -4,17 +4,21 @@
 //! that came out of an image.
 
 mod content;
+mod digest;
 mod error;
 mod extent;
 mod file;
+mod padded;
 mod progress;
 mod sectors;
 mod sink;
 
 pub use content::{Content, Late, Placement};
+pub use digest::digest;
 pub use error::{Error, Kind, Origin};
 pub use extent::Extent;
 pub use file::{AtomicFile, FileSource};
+pub use padded::Padded;
 pub use progress::{Progress, Silent};
-pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
+pub use sectors::{ByteSource, Padded, SectorSource, is_zero, read_exact_at};
 pub use sink::{MemorySink, PositionalSink, StreamSink};

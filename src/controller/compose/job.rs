@@ -1,0 +1,258 @@
+//! The Job of one attempt, and its pod, which the *restricted* Pod Security Standard admits.
+//!
+//! Invariant: the Job never retries by itself; the pod has no token, no privilege, no writable root
+//! and no device, and every container has requests and limits.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, LocalObjectReference,
+    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec,
+    ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::super::config::Config;
+use super::super::observe::Wanted;
+use super::super::validate::Accepted;
+use super::document::KEY;
+use crate::api::{Image, labels, names};
+use crate::manifest::types::{self, Build};
+use crate::report::{Class, Code};
+
+/// The name of the one container.
+pub(in crate::controller) const CONTAINER: &str = "build";
+/// The user and group that KubeVirt runs QEMU as; the files of a volume belong to it.
+const QEMU: i64 = 107;
+/// Seconds that a pod has to remove its partial file.
+const GRACE_SECONDS: i64 = 10;
+
+/// The Job of attempt `number`.
+pub(in crate::controller) fn job(
+    image: &Image,
+    accepted: &Accepted,
+    wanted: &Wanted,
+    number: u32,
+    config: &Config,
+) -> Job {
+    let mut metadata = super::metadata(image, wanted, &names::job(&wanted.base, number), true);
+    let own = super::strings([
+        (labels::GENERATION, &image.generation().to_string()),
+        (labels::BUILD_HASH, &accepted.build_hash),
+    ]);
+    metadata.annotations.get_or_insert_default().extend(own);
+    Job {
+        metadata,
+        spec: Some(JobSpec {
+            backoff_limit: Some(0),
+            completions: Some(1),
+            parallelism: Some(1),
+            pod_failure_policy: Some(failure_policy()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(super::our_labels(image, wanted)),
+                    annotations: Some(super::our_annotations(image, wanted)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(&accepted.spec.build, wanted, config)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// A pod that was evicted or preempted does not count; an exit code that no repetition can change
+/// ends the Job at once.
+fn failure_policy() -> PodFailurePolicy {
+    let terminal = |code: &Code| *code != Code::Ok && code.class() != Class::Transient;
+    let mut exits: Vec<i32> =
+        Code::ALL.iter().filter(|code| terminal(code)).map(|code| i32::from(code.exit())).collect();
+    exits.sort_unstable();
+    PodFailurePolicy {
+        rules: vec![
+            PodFailurePolicyRule {
+                action: "Ignore".to_owned(),
+                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                    type_: "DisruptionTarget".to_owned(),
+                    status: "True".to_owned(),
+                }]),
+                on_exit_codes: None,
+            },
+            PodFailurePolicyRule {
+                action: "FailJob".to_owned(),
+                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                    container_name: Some(CONTAINER.to_owned()),
+                    operator: "In".to_owned(),
+                    values: exits,
+                }),
+                on_pod_conditions: None,
+            },
+        ],
+    }
+}
+
+fn pod(build: &Build, wanted: &Wanted, config: &Config) -> PodSpec {
+    let references =
+        |name: &types::LocalReference| LocalObjectReference { name: name.name.clone() };
+    let account = build.service_account_name.clone().or(config.build_service_account.clone());
+    PodSpec {
+        active_deadline_seconds: Some(i64::from(build.timeout_seconds.0)),
+        automount_service_account_token: Some(false),
+        containers: vec![container(build, wanted, config)],
+        enable_service_links: Some(false),
+        image_pull_secrets: not_empty(build.image_pull_secrets.iter().map(references).collect()),
+        node_selector: (!build.node_selector.is_empty()).then(|| build.node_selector.clone()),
+        priority_class_name: build.priority_class_name.clone(),
+        restart_policy: Some("Never".to_owned()),
+        runtime_class_name: build.runtime_class_name.clone(),
+        security_context: Some(PodSecurityContext {
+            run_as_user: Some(QEMU),
+            run_as_group: Some(QEMU),
+            fs_group: Some(QEMU),
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            run_as_non_root: Some(true),
+            seccomp_profile: Some(runtime_default()),
+            ..PodSecurityContext::default()
+        }),
+        service_account_name: account,
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        tolerations: not_empty(build.tolerations.iter().map(toleration).collect()),
+        volumes: Some(volumes(wanted)),
+        ..PodSpec::default()
+    }
+}
+
+fn not_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn runtime_default() -> SeccompProfile {
+    SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }
+}
+
+fn volumes(wanted: &Wanted) -> Vec<Volume> {
+    vec![
+        Volume {
+            name: "document".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: wanted.base.clone(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "target".to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: wanted.claim.clone(),
+                read_only: None,
+            }),
+            ..Volume::default()
+        },
+    ]
+}
+
+fn container(build: &Build, wanted: &Wanted, config: &Config) -> Container {
+    let mount = |name: &str, path: &str, read_only| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only,
+        ..VolumeMount::default()
+    };
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(config.builder_image.clone()),
+        image_pull_policy: Some(config.image_pull_policy.clone()),
+        command: Some(vec!["/vmimage".to_owned()]),
+        args: Some(arguments(build, wanted)),
+        resources: Some(resources(&build.resources)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            seccomp_profile: Some(runtime_default()),
+            ..SecurityContext::default()
+        }),
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: Some(vec![
+            mount("document", "/document", Some(true)),
+            mount("target", "/target", None),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn arguments(build: &Build, wanted: &Wanted) -> Vec<String> {
+    let timeout = build.timeout_seconds.0.to_string();
+    let document = format!("/document/{KEY}");
+    [
+        "builder",
+        "--document",
+        &document,
+        "--target",
+        &wanted.target,
+        "--volume",
+        "/target",
+        "--content-hash",
+        &wanted.content_hash,
+        "--target-hash",
+        &wanted.target_hash,
+        "--timeout-seconds",
+        &timeout,
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// The document's resources over our defaults. A default request above a given limit is lowered to
+/// it, since the apiserver refuses requests above limits.
+fn resources(given: &types::Resources) -> ResourceRequirements {
+    let defaults = |pairs: [(&str, &str); 3]| super::strings(pairs);
+    let mut requests =
+        defaults([("cpu", "100m"), ("memory", "64Mi"), ("ephemeral-storage", "16Mi")]);
+    let mut limits = defaults([("cpu", "2"), ("memory", "512Mi"), ("ephemeral-storage", "64Mi")]);
+    for (name, limit) in &given.limits {
+        limits.insert(name.clone(), limit.to_string());
+        requests.insert(name.clone(), limit.to_string());
+    }
+    for (name, request) in &given.requests {
+        requests.insert(name.clone(), request.to_string());
+        if !given.limits.contains_key(name) {
+            limits.insert(name.clone(), request.to_string());
+        }
+    }
+    let quantities = |map: BTreeMap<String, String>| {
+        Some(map.into_iter().map(|(name, value)| (name, Quantity(value))).collect())
+    };
+    ResourceRequirements {
+        requests: quantities(requests),
+        limits: quantities(limits),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn toleration(given: &types::Toleration) -> Toleration {
+    let types::Toleration { key, operator, value, effect, toleration_seconds } = given;
+    let operator = operator.map(|operator| match operator {
+        types::TolerationOperator::Exists => "Exists".to_owned(),
+        types::TolerationOperator::Equal => "Equal".to_owned(),
+    });
+    let effect = effect.map(|effect| match effect {
+        types::TaintEffect::NoSchedule => "NoSchedule".to_owned(),
+        types::TaintEffect::PreferNoSchedule => "PreferNoSchedule".to_owned(),
+        types::TaintEffect::NoExecute => "NoExecute".to_owned(),
+    });
+    Toleration {
+        key: key.clone(),
+        operator,
+        value: value.clone(),
+        effect,
+        toleration_seconds: *toleration_seconds,
+    }
+}

@@ -1,0 +1,72 @@
+//! What reconciling may touch: the client, the caches, the settings and the counters.
+//!
+//! Decides nothing. Invariant: caches only hold what carries our label, so the memory grows with
+//! our objects and not with the cluster's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::Store;
+
+use super::config::Config;
+use crate::api::{Image, labels};
+use crate::metrics::Metrics;
+
+/// First and longest pause after an error.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(300));
+
+/// What one watched scope has seen.
+#[derive(Clone, Debug)]
+pub(super) struct Caches {
+    pub(super) images: Store<Image>,
+    pub(super) jobs: Store<Job>,
+    pub(super) pods: Store<Pod>,
+    pub(super) claims: Store<PersistentVolumeClaim>,
+}
+
+/// What reconciling may touch.
+pub(super) struct Context {
+    pub(super) client: kube::Client,
+    pub(super) config: Arc<Config>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) recorder: Recorder,
+    pub(super) caches: Caches,
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+impl Context {
+    pub(super) fn new(
+        client: kube::Client,
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        caches: Caches,
+    ) -> Self {
+        let reporter = Reporter { controller: labels::MANAGER.to_owned(), instance: None };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, config, metrics, recorder, caches, failures: Mutex::default() }
+    }
+
+    /// Counts a failure of the image with this UID: the pause before the next try, doubled each
+    /// time and spread by the UID.
+    pub(super) fn failed(&self, uid: &str) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        let (first, longest) = BACKOFF;
+        let doubled = first.saturating_mul(1 << (*count - 1).min(10)).min(longest);
+        self.metrics.in_backoff(failures.len());
+        let spread = uid.bytes().map(u32::from).sum::<u32>() % 100;
+        doubled + doubled * spread / 400
+    }
+
+    /// Forgets the failures of the image with this UID.
+    pub(super) fn succeeded(&self, uid: &str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.remove(uid);
+        self.metrics.in_backoff(failures.len());
+    }
+}

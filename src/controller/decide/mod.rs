@@ -1,0 +1,162 @@
+//! The next step of an image: a pure function of its spec and what was seen.
+//!
+//! ```text
+//! target by target:  what lies at the claim's name ──▶ the latest attempt ──▶ state + actions
+//! then over all:     digests must agree ──▶ old Jobs and volumes that nobody needs are deleted
+//! ```
+//!
+//! Does no I/O and reads no clock (the time is part of what was seen). Invariant: with nothing
+//! left to do it asks for nothing, so a settled image causes no request.
+
+mod attempt;
+mod retention;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::observe::{Marks, Observed, Wanted};
+use super::reason::Reason;
+use super::validate::Accepted;
+use crate::api::Status;
+
+/// What is known of the image itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    /// Its UID.
+    pub uid: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its generation.
+    pub generation: i64,
+    /// The status that was last written.
+    pub previous: &'a Status,
+}
+
+/// What to do, and what to say.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Decision {
+    /// One entry for every target, in the spec's order.
+    pub targets: Vec<TargetDecision>,
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+    /// When to look again even if nothing is seen to change.
+    pub again: Option<Duration>,
+}
+
+/// How one target stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TargetDecision {
+    /// What it asks for.
+    pub wanted: Wanted,
+    /// How it stands.
+    pub state: State,
+    /// The Job that runs or ended last: name and attempt.
+    pub job: Option<(String, u32)>,
+}
+
+/// How a target stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum State {
+    /// It holds its content.
+    Published(Marks),
+    /// No build is started because the image is suspended.
+    Suspended,
+    /// Work goes on.
+    Working(Reason, String),
+    /// It waits for something outside that users can change.
+    Waiting(Reason, String),
+    /// Only a change of the spec helps.
+    Stalled(Reason, String),
+}
+
+/// One thing to do. Every action may be done twice without harm.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    /// Create what an attempt needs and is not there: claim, document, Job.
+    Start {
+        /// What is asked for.
+        wanted: Wanted,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Keep the build manifest and mark the volume complete.
+    Complete {
+        /// What was asked for.
+        wanted: Wanted,
+        /// UID of the claim.
+        claim_uid: String,
+        /// What the build found.
+        marks: Marks,
+        /// The pod whose log holds the build manifest.
+        pod: String,
+    },
+    /// Delete a Job with its pods and its document.
+    DeleteJob {
+        /// The Job's name.
+        name: String,
+        /// The Job's UID.
+        uid: String,
+        /// The name of its document.
+        document: String,
+    },
+    /// Delete a claim and the build manifest kept for it.
+    DeleteVolume {
+        /// The claim's name.
+        name: String,
+        /// The claim's UID.
+        uid: String,
+        /// The base name under which the manifest is kept.
+        base: String,
+    },
+}
+
+/// Decides the next step.
+#[must_use]
+pub(super) fn decide(accepted: &Accepted, observed: &Observed, facts: Facts<'_>) -> Decision {
+    let mut decision = Decision { targets: Vec::new(), actions: Vec::new(), again: None };
+    for wanted in &accepted.wanted {
+        let step = target::target(&target::View { accepted, observed, facts, wanted });
+        decision.actions.extend(step.actions);
+        decision.again = sooner(decision.again, step.again);
+        decision.targets.push(TargetDecision {
+            wanted: wanted.clone(),
+            state: step.state,
+            job: step.job,
+        });
+    }
+    refuse_differing_digests(&mut decision.targets);
+    let cleanup = retention::cleanup(accepted, observed, facts, &decision.targets);
+    decision.actions.extend(cleanup);
+    decision
+}
+
+fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// All targets hold the same content; if their digests differ, none is to be trusted.
+fn refuse_differing_digests(targets: &mut [TargetDecision]) {
+    let digest = |t: &TargetDecision| match &t.state {
+        State::Published(marks) => Some(marks.content_digest.clone()),
+        _ => None,
+    };
+    let mut digests = targets.iter().filter_map(digest);
+    let Some(first) = digests.next() else { return };
+    let Some(other) = digests.find(|digest| *digest != first) else { return };
+    let message = format!("builds of one content gave {first} and {other}");
+    for target in targets.iter_mut().filter(|t| matches!(t.state, State::Published(_))) {
+        target.state = State::Stalled(Reason::NonReproducible, message.clone());
+    }
+}
+
+/// Why this failed Job failed.
+pub(super) fn verdict(job: &super::observe::Attempt, pods: &[super::observe::PodTruth]) -> Reason {
+    attempt::classify(job, pods).reason
+}

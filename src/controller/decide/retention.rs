@@ -1,0 +1,88 @@
+//! What may go: Jobs whose work is done or not wanted any more, and volumes of earlier content.
+//!
+//! Pure. Touches only what this very image made. Invariant: a complete volume of earlier content
+//! stays until its successor is published, and the newest one stays after that, too.
+
+use super::super::observe::{Attempt, Observed, Phase, Volume};
+use super::super::validate::Accepted;
+use super::{Action, Facts, State, TargetDecision, target};
+use crate::api::names;
+
+/// Complete volumes of earlier content that are kept for every target.
+const KEEP_PREVIOUS: usize = 1;
+
+/// The deletions that are due.
+pub(super) fn cleanup(
+    accepted: &Accepted,
+    observed: &Observed,
+    facts: Facts<'_>,
+    targets: &[TargetDecision],
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let ours = |owner: &str, deleting: bool| owner == facts.uid && !deleting;
+    for job in observed.jobs.iter().filter(|job| ours(&job.id.owner, job.id.deleting)) {
+        if job_is_done(job, accepted, facts, targets, &observed.jobs) {
+            actions.push(Action::DeleteJob {
+                name: job.id.name.clone(),
+                uid: job.id.uid.clone(),
+                document: base(facts, &job.id.target, &job.id.target_hash),
+            });
+        }
+    }
+    let old: Vec<&Volume> = observed
+        .volumes
+        .iter()
+        .filter(|volume| ours(&volume.id.owner, volume.id.deleting))
+        .filter(|volume| accepted.wanted.iter().all(|wanted| wanted.claim != volume.id.name))
+        .collect();
+    for volume in &old {
+        if volume.marks.is_none() || is_superseded(volume, &old, targets) {
+            let base = base(facts, &volume.id.target, &volume.id.target_hash);
+            actions.push(target::delete(volume, &base));
+        }
+    }
+    actions
+}
+
+fn base(facts: Facts<'_>, target: &str, target_hash: &str) -> String {
+    names::base(facts.namespace, facts.name, target, target_hash)
+}
+
+/// Whether nobody needs this Job: nobody wants its work, its work is published and status says so,
+/// or it failed under an earlier spec and a later attempt exists.
+fn job_is_done(
+    job: &Attempt,
+    accepted: &Accepted,
+    facts: Facts<'_>,
+    targets: &[TargetDecision],
+    jobs: &[Attempt],
+) -> bool {
+    let same = |hash: &str| hash == job.id.target_hash;
+    if !accepted.wanted.iter().any(|wanted| same(&wanted.target_hash)) {
+        return true;
+    }
+    let published = targets.iter().any(|target| {
+        same(&target.wanted.target_hash) && matches!(target.state, State::Published(_))
+    });
+    let told =
+        facts.previous.targets.iter().any(|target| {
+            target.current.as_ref().is_some_and(|current| same(&current.target_hash))
+        });
+    let outdated = matches!(job.phase, Phase::Failed(_))
+        && job.generation < facts.generation
+        && jobs.iter().any(|other| same(&other.id.target_hash) && other.number > job.number);
+    (published && told) || outdated
+}
+
+/// Whether enough newer volumes of the same target exist, its current one among them.
+fn is_superseded(volume: &Volume, old: &[&Volume], targets: &[TargetDecision]) -> bool {
+    let target = targets.iter().find(|target| target.wanted.target == volume.id.target);
+    if target.is_some_and(|target| !matches!(target.state, State::Published(_))) {
+        return false;
+    }
+    let key = |volume: &Volume| (volume.id.created, volume.id.name.clone());
+    let newer = old.iter().filter(|other| {
+        other.marks.is_some() && other.id.target == volume.id.target && key(other) > key(volume)
+    });
+    newer.count() >= KEEP_PREVIOUS
+}

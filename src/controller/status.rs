@@ -1,0 +1,233 @@
+//! From a decision to the status that is written: conditions, targets, history.
+//!
+//! Pure. Invariant: `Ready` is true only if every target holds this generation's content; the same
+//! decision gives the same status, so a settled image is never written.
+
+use jiff::Timestamp;
+
+use super::decide::{Decision, Facts, State, TargetDecision};
+use super::observe::{Marks, Observed, Phase, Volume};
+use super::reason::Reason;
+use super::validate::{Accepted, Refusal};
+use crate::api::Status;
+use crate::api::conditions::{Claim, settle};
+use crate::api::status::{BuildStatus, Content, HistoryEntry, Published, Reference, TargetStatus};
+
+/// Ended builds that are kept.
+const HISTORY: usize = 5;
+
+/// The status of an image whose spec was refused.
+pub(super) fn refused(refusal: &Refusal, facts: Facts<'_>, now: Timestamp) -> Status {
+    let claims = conditions(&Overall::Stalled(refusal.reason().to_owned(), refusal.to_string()));
+    Status {
+        observed_generation: Some(facts.generation),
+        conditions: settle(claims, &facts.previous.conditions, facts.generation, &time(now)),
+        ..Status::default()
+    }
+}
+
+/// The status of an image after `decision`.
+pub(super) fn status(
+    accepted: &Accepted,
+    observed: &Observed,
+    decision: &Decision,
+    facts: Facts<'_>,
+) -> Status {
+    let overall = overall(&decision.targets);
+    let claims = conditions(&overall);
+    Status {
+        observed_generation: Some(facts.generation),
+        content_hash: Some(accepted.content_hash.clone()),
+        content: decision.targets.iter().find_map(content),
+        targets: decision.targets.iter().map(|t| target(t, observed, facts)).collect(),
+        build: decision.targets.iter().find_map(build),
+        history: history(observed, facts),
+        conditions: settle(
+            claims,
+            &facts.previous.conditions,
+            facts.generation,
+            &time(observed.now),
+        ),
+    }
+}
+
+fn time(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How the image stands as a whole.
+enum Overall {
+    Published(String),
+    Suspended(String),
+    Working(String, String),
+    Waiting(String, String),
+    Stalled(String, String),
+}
+
+/// The target that is furthest from done speaks for all.
+fn overall(targets: &[TargetDecision]) -> Overall {
+    let rank = |state: &State| match state {
+        State::Published(_) => 0,
+        State::Suspended => 1,
+        State::Working(..) => 2,
+        State::Waiting(..) => 3,
+        State::Stalled(..) => 4,
+    };
+    // Of equals the first: `max_by_key` would take the last.
+    let worst = targets.iter().rev().max_by_key(|target| rank(&target.state));
+    let Some(worst) = worst else {
+        return Overall::Published("there is nothing to publish".into());
+    };
+    let tell = |message: &str| match targets {
+        [_] => message.to_owned(),
+        _ => format!("target {}: {message}", worst.wanted.target),
+    };
+    match &worst.state {
+        State::Published(marks) => {
+            Overall::Published(format!("every target holds the content {}", marks.content_digest))
+        }
+        State::Suspended => {
+            Overall::Suspended(tell("no build is started while spec.suspend is true"))
+        }
+        State::Working(reason, message) => Overall::Working(reason.as_str().into(), tell(message)),
+        State::Waiting(reason, message) => Overall::Waiting(reason.as_str().into(), tell(message)),
+        State::Stalled(reason, message) => Overall::Stalled(reason.as_str().into(), tell(message)),
+    }
+}
+
+/// `Reconciling` and `Stalled` appear only while they are true, as kstatus wants them.
+fn conditions(overall: &Overall) -> Vec<Claim> {
+    let claim = |kind, holds, reason: &str, message: &str| Claim {
+        kind,
+        holds: Some(holds),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    let all = |holds, reason: &str, message: &str| {
+        let built = if holds { "Built" } else { reason };
+        vec![
+            claim("Ready", holds, reason, message),
+            claim("Built", holds, built, message),
+            claim("Published", holds, reason, message),
+        ]
+    };
+    match overall {
+        Overall::Published(message) => all(true, Reason::Published.as_str(), message),
+        Overall::Suspended(message) => all(false, Reason::Suspended.as_str(), message),
+        Overall::Working(reason, message) | Overall::Waiting(reason, message) => {
+            let mut claims = all(false, reason, message);
+            claims.push(claim("Reconciling", true, reason, message));
+            claims
+        }
+        Overall::Stalled(reason, message) => {
+            let mut claims = all(false, reason, message);
+            claims.push(claim("Stalled", true, reason, message));
+            claims
+        }
+    }
+}
+
+fn content(target: &TargetDecision) -> Option<Content> {
+    let State::Published(marks) = &target.state else { return None };
+    Some(Content {
+        digest: marks.content_digest.clone(),
+        virtual_size_bytes: number(marks.virtual_size),
+    })
+}
+
+fn number(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn target(target: &TargetDecision, observed: &Observed, facts: Facts<'_>) -> TargetStatus {
+    let wanted = &target.wanted;
+    let state = match &target.state {
+        State::Published(_) => Reason::Published,
+        State::Suspended => Reason::Suspended,
+        State::Working(reason, _) | State::Waiting(reason, _) | State::Stalled(reason, _) => {
+            *reason
+        }
+    };
+    let current = match &target.state {
+        State::Published(marks) => Some(published(&wanted.claim, &wanted.target_hash, marks)),
+        _ => newest(&wanted.target, observed, facts),
+    };
+    TargetStatus {
+        name: wanted.target.clone(),
+        state: state.as_str().to_owned(),
+        target_hash: Some(wanted.target_hash.clone()),
+        current,
+    }
+}
+
+/// The newest complete volume of this target: what is published while new content is being built.
+fn newest(target: &str, observed: &Observed, facts: Facts<'_>) -> Option<Published> {
+    let volumes = complete(observed, facts).filter(|(volume, _)| volume.id.target == target);
+    let (volume, marks) = volumes.max_by_key(|(volume, _)| (volume.id.created, &volume.id.name))?;
+    Some(published(&volume.id.name, &volume.id.target_hash, marks))
+}
+
+fn complete<'a>(
+    observed: &'a Observed,
+    facts: Facts<'a>,
+) -> impl Iterator<Item = (&'a Volume, &'a Marks)> {
+    let ours = move |volume: &&Volume| volume.id.owner == facts.uid && !volume.id.deleting;
+    let volumes = observed.volumes.iter().filter(ours);
+    volumes.filter_map(|volume| Some((volume, volume.marks.as_ref()?)))
+}
+
+fn published(claim: &str, target_hash: &str, marks: &Marks) -> Published {
+    Published {
+        reference: Reference { kind: "PersistentVolumeClaim".to_owned(), name: claim.to_owned() },
+        digest: marks.digest.clone(),
+        size_bytes: number(marks.size),
+        target_hash: target_hash.to_owned(),
+    }
+}
+
+fn build(target: &TargetDecision) -> Option<BuildStatus> {
+    let (job, attempt) = target.job.as_ref()?;
+    let reason = match &target.state {
+        State::Published(_) => return None,
+        State::Suspended => Reason::Suspended,
+        State::Working(reason, _) | State::Waiting(reason, _) | State::Stalled(reason, _) => {
+            *reason
+        }
+    };
+    Some(BuildStatus {
+        target: target.wanted.target.clone(),
+        job: job.clone(),
+        attempt: i32::try_from(*attempt).unwrap_or(i32::MAX),
+        reason: reason.as_str().to_owned(),
+    })
+}
+
+/// Complete volumes and failed Jobs, newest first.
+fn history(observed: &Observed, facts: Facts<'_>) -> Vec<HistoryEntry> {
+    let attempt = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let volumes = complete(observed, facts).map(|(volume, marks)| {
+        let entry = HistoryEntry {
+            target: volume.id.target.clone(),
+            target_hash: volume.id.target_hash.clone(),
+            attempt: attempt(marks.attempt),
+            result: "Succeeded".to_owned(),
+            reason: String::new(),
+        };
+        (volume.id.created, volume.id.name.clone(), entry)
+    });
+    let failed = observed.jobs.iter().filter_map(|job| {
+        let Phase::Failed(_) = &job.phase else { return None };
+        let verdict = super::decide::verdict(job, &observed.pods);
+        let entry = HistoryEntry {
+            target: job.id.target.clone(),
+            target_hash: job.id.target_hash.clone(),
+            attempt: attempt(job.number),
+            result: "Failed".to_owned(),
+            reason: verdict.as_str().to_owned(),
+        };
+        (job.id.owner == facts.uid).then(|| (job.id.created, job.id.name.clone(), entry))
+    });
+    let mut all: Vec<_> = volumes.chain(failed).collect();
+    all.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
+    all.into_iter().map(|(_, _, entry)| entry).take(HISTORY).collect()
+}

@@ -1,0 +1,107 @@
+//! From a stored spec to what is wanted of each target.
+//!
+//! Pure. Invariant: what passes can be built; what does not is named by field.
+
+use sha2::{Digest as _, Sha256};
+
+use super::observe::Wanted;
+use crate::api::{Image, names};
+use crate::manifest::types::{AccessMode, Spec, Target};
+use crate::manifest::{check, disk_size, hash, parse};
+
+/// Volumes hold disks in whole MiB.
+const DISK_UNIT: u64 = 1 << 20;
+
+/// An image whose spec was accepted.
+#[derive(Clone, Debug)]
+pub(super) struct Accepted {
+    /// The spec.
+    pub spec: Spec,
+    /// contentHash.
+    pub content_hash: String,
+    /// Hash of `spec.build`.
+    pub build_hash: String,
+    /// What each target asks for.
+    pub wanted: Vec<Wanted>,
+}
+
+/// Why a spec was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The spec cannot be built.
+    #[error("{0}")]
+    InvalidSpec(String),
+    /// There is no target.
+    #[error("spec.publish is empty: name at least one target, such as {{name: golden, pvc: {{}}}}")]
+    NothingToPublish,
+}
+
+impl Refusal {
+    /// The condition's reason.
+    #[must_use]
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidSpec(_) => "InvalidSpec",
+            Self::NothingToPublish => "NothingToPublish",
+        }
+    }
+}
+
+/// Accepts or refuses the spec of `image`.
+pub(super) fn validate(image: &Image) -> Result<Accepted, Refusal> {
+    let invalid = |error: &dyn std::fmt::Display| Refusal::InvalidSpec(error.to_string());
+    let spec = parse::from_json(image.spec.clone()).map_err(|e| invalid(&e))?;
+    let mut problems = check::check_spec(&spec);
+    problems.extend(check::check_for_cluster(&spec));
+    if let Some(problem) = problems.first() {
+        return Err(Refusal::InvalidSpec(format!("{}: {}", problem.path, problem.message)));
+    }
+    if spec.publish.is_empty() {
+        return Err(Refusal::NothingToPublish);
+    }
+    let content_hash =
+        hash::content_hash(&spec, &hash::known_digests(&spec)).map_err(|e| invalid(&e))?;
+    let wanted = spec
+        .publish
+        .iter()
+        .map(|target| wanted(image, &spec, target, &content_hash))
+        .collect::<Result<_, _>>()?;
+    let build = serde_json::to_value(&spec.build).map_err(|e| invalid(&e))?;
+    let build_hash = hex::encode(Sha256::digest(build.to_string()));
+    Ok(Accepted { build_hash, content_hash, wanted, spec })
+}
+
+fn wanted(
+    image: &Image,
+    spec: &Spec,
+    target: &Target,
+    content_hash: &str,
+) -> Result<Wanted, Refusal> {
+    let Some(pvc) = &target.pvc else {
+        return Err(Refusal::InvalidSpec(format!("target {} has no kind", target.name)));
+    };
+    let target_hash = hash::pvc_hash(content_hash, pvc);
+    let base = names::base(image.namespace(), image.name(), &target.name, &target_hash);
+    let disk = disk_size(spec)
+        .round_up(DISK_UNIT)
+        .map_err(|e| Refusal::InvalidSpec(format!("spec.disk.size: {e}")))?;
+    Ok(Wanted {
+        target: target.name.clone(),
+        claim: pvc.name.clone().unwrap_or_else(|| base.clone()),
+        target_hash,
+        content_hash: content_hash.to_owned(),
+        base,
+        class: pvc.storage_class_name.clone(),
+        access_modes: pvc.access_modes.iter().map(|mode| access_mode(*mode).to_owned()).collect(),
+        request: pvc.request.map(|size| size.0),
+        disk,
+    })
+}
+
+const fn access_mode(mode: AccessMode) -> &'static str {
+    match mode {
+        AccessMode::ReadWriteOnce => "ReadWriteOnce",
+        AccessMode::ReadWriteOncePod => "ReadWriteOncePod",
+        AccessMode::ReadWriteMany => "ReadWriteMany",
+    }
+}
