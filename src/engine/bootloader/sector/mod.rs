@@ -46,12 +46,6 @@ pub fn take(bytes: &[u8]) -> Result<Vec<u8>, Error> {
         return refuse(format!("a boot sector is at most {LEN} bytes, not {}", bytes.len()));
     }
     let Some((_, end)) = bytes.split_last_chunk::<2>() else {
-<<<<<<< HEAD
-        return refuse(format!("a boot sector ends with 55 AA, this one has {}", match bytes {
-            [] => "no bytes".to_owned(),
-            _ => format!("only {} byte", bytes.len()),
-        }));
-=======
         return refuse(format!(
             "a boot sector ends with 55 AA, this one has {}",
             match bytes {
@@ -59,7 +53,6 @@ pub fn take(bytes: &[u8]) -> Result<Vec<u8>, Error> {
                 _ => format!("only {} byte", bytes.len()),
             }
         ));
->>>>>>> cli
     };
     if *end != SIGNATURE {
         return refuse(format!(
@@ -111,15 +104,9 @@ mod tests {
 
     use super::*;
 
-<<<<<<< HEAD
-    /// Counted in the disassembly, tests/golden/sector-hello.txt: the message begins at 7C99h, so
-    /// 440 - 153 bytes are left, one of them for the zero byte.
-    const ROOM: usize = 0;
-=======
     /// Read in the disassembly, tests/golden/sector-hello.txt: the message begins at 7CADh, so the
     /// code has 173 bytes; 440 - 173 are left, one of them for the zero byte.
     const ROOM: usize = 266;
->>>>>>> cli
 
     fn refused(bytes: &[u8]) -> String {
         let error = take(bytes).unwrap_err();
