@@ -2,7 +2,6 @@
 //!
 //! Invariant: a medium's reference file is made with plain file writes, not with our writers.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -52,7 +51,7 @@ fn extent(at: u64, bytes: &[u8]) -> Extent {
 impl Patched {
     /// The medium as a sparse file, made without our writers.
     pub(crate) fn reference(&self, path: &Path) {
-        let file = File::create_new(path).unwrap();
+        let file = fs_err::File::create_new(path).unwrap().into_file();
         file.set_len(self.len).unwrap();
         for (at, bytes) in &self.patches {
             file.write_all_at(bytes, *at).unwrap();

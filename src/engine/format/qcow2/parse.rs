@@ -299,7 +299,7 @@ mod tests {
         for (at, patch, says) in [
             (3, &[0][..], "magic 0x51464900"),
             (7, &[4], "version 4"),
-            (8, &[0; 16], ""),
+            (8, &[0; 12], ""),
             (23, &[0], "2^9 to 2^21 bytes, not 2^0"),
             (23, &[8], "not 2^8"),
             (23, &[22], "not 2^22"),
@@ -354,6 +354,7 @@ mod tests {
             error.to_string(),
             "qcow2 file with backing file \"../secret\\\"\\n\", which is never opened"
         );
+        // An extension whose length goes beyond the area hides what follows it.
         let extension = [b"other\0\0\x05datum\0\0\0", &b"DATA\0\0\0\x04file"[..]].concat();
         let error = patched(&[(79, &[4]), (104, &extension[..])]).unwrap_err();
         assert!(error.to_string().contains("\"\""), "{error}");
