@@ -160,6 +160,20 @@ pub(crate) fn wait_until(child: &mut Child, what: &str, ready: impl Fn() -> bool
     }
 }
 
+/// Waits for the end, at most a minute. The child must not print more than a pipe holds.
+#[track_caller]
+pub(crate) fn ended(mut child: Child) -> Ran {
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("still running after a minute");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ran::from(child.wait_with_output().unwrap())
+}
+
 /// Sends a signal.
 #[track_caller]
 pub(crate) fn signal(child: &Child, name: &str) {
