@@ -129,16 +129,15 @@ fn the_image_is_taken_by_digest_before_tag() {
 }
 
 /// What the controller does in a namespace: `group/resource` and its verbs.
-const CALLS: [(&str, &str); 10] = [
-    ("/configmaps", "create delete get list"),
+const CALLS: [(&str, &str); 9] = [
+    ("/configmaps", "create delete get"),
     ("/events", "list"),
     ("/persistentvolumeclaims", "create delete get list patch watch"),
-    ("/pods", "get list watch"),
+    ("/pods", "list watch"),
     ("/pods/log", "get"),
     ("batch/jobs", "create delete get list watch"),
     ("events.k8s.io/events", "create patch"),
-    ("vmimage.dev/vmimages", "get list watch"),
-    ("vmimage.dev/vmimages/finalizers", "update"),
+    ("vmimage.dev/vmimages", "list watch"),
     ("vmimage.dev/vmimages/status", "patch"),
 ];
 

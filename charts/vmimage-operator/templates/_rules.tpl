@@ -3,15 +3,10 @@
 # The images: watched; only their status is written.
 - apiGroups: [vmimage.dev]
   resources: [vmimages]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [vmimage.dev]
   resources: [vmimages/status]
   verbs: [patch]
-# An owner reference with blockOwnerDeletion needs this right on clusters with the admission plugin
-# OwnerReferencesPermissionEnforcement (OpenShift has it).
-- apiGroups: [vmimage.dev]
-  resources: [vmimages/finalizers]
-  verbs: [update]
 # One Job for each attempt to build; ended ones are deleted, none is ever changed.
 - apiGroups: [batch]
   resources: [jobs]
@@ -19,15 +14,15 @@
 # Build pods belong to their Jobs: read for waiting reasons and termination messages.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # The build manifest, one framed line of the build pod's log.
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]
-# The document for the build pod and the kept build manifest; immutable, old ones found by label.
+# The document for the build pod and the kept build manifest: immutable, known by name.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, create, delete]
+  verbs: [get, create, delete]
 # The volumes: made, marked complete by a patch of annotations, and deleted when superseded.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
