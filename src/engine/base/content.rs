@@ -20,6 +20,9 @@ pub enum Content {
     Late(Arc<Late>),
 }
 
+/// Computes bytes for a place.
+pub type Finish = Box<dyn Fn(&Placement) -> Vec<u8> + Send + Sync>;
+
 /// Bytes that must know their own place, such as a boot loader's block list. Refused where the
 /// data is checksummed or compressed before its place is known.
 pub struct Late {
@@ -30,7 +33,7 @@ pub struct Late {
     /// Whether the bytes may be split over several extents.
     pub contiguous: bool,
     /// Computes the bytes for a place.
-    pub finish: Box<dyn Fn(&Placement) -> Vec<u8> + Send + Sync>,
+    pub finish: Finish,
 }
 
 /// Where a content came to lie.

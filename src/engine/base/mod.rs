@@ -13,7 +13,7 @@ mod progress;
 mod sectors;
 mod sink;
 
-pub use content::{Content, Late, Placement};
+pub use content::{Content, Finish, Late, Placement};
 pub use digest::digest;
 pub use error::{Error, Kind, Origin};
 pub use extent::Extent;
