@@ -56,8 +56,12 @@ fn check_file(path: &Path, overrides: &[Override]) -> Result<Checked, Failures> 
 
 fn describe(file: &str, prepared: &Prepared) -> String {
     let name = &prepared.image.metadata.name;
-    let size = ByteSize::bytes(prepared.medium.len());
-    format!("{file}: {name} is valid, a disk of {size} bytes")
+    let bytes = prepared.medium.len();
+    let short = match ByteSize::bytes(bytes).to_string() {
+        short if short == bytes.to_string() => String::new(),
+        short => format!(" ({short})"),
+    };
+    format!("{file}: {name} is valid, a disk of {bytes} bytes{short}")
 }
 
 fn to_json((file, prepared): &(String, Prepared)) -> serde_json::Value {

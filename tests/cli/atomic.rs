@@ -4,7 +4,7 @@ use std::process::{Child, Command};
 
 use rustix::process::geteuid;
 
-use crate::support::{Desk, HELLO, PROGRAM, Ran, document, signal, wait_until};
+use crate::support::{Desk, HELLO, PROGRAM, Ran, document, ended, signal, wait_until};
 
 /// A disk that takes longer to hash than any test waits.
 const ENDLESS: &str = "  disk: {size: 1Ti}\n  formats: [{type: qcow2}, {type: raw}]\n";
@@ -112,8 +112,7 @@ fn an_interrupt_leaves_nothing() {
         earlier(&desk);
         let child = endless(&desk);
         signal(&child, name);
-        let ran = Ran::from(child.wait_with_output().unwrap());
-        let err = ran.failed(130);
+        let err = ended(child).failed(130);
         assert!(err.ends_with("error: interrupted; nothing was changed\n"), "{name}: {err}");
         is_as_before(&desk, &["endless.yaml"]);
     }

@@ -8,7 +8,7 @@ use vmimage::engine::Inputs;
 use vmimage::manifest::{hash, parse};
 use vmimage::report::{BuildManifest, BuildResult, Code, Report};
 
-use crate::support::{Desk, PROGRAM, Ran, sha256sum, signal, wait_until};
+use crate::support::{Desk, PROGRAM, Ran, ended, sha256sum, signal, wait_until};
 
 /// A desk with `vmimage.json` as the controller writes it, and an empty volume.
 struct Pod {
@@ -237,8 +237,7 @@ fn the_deadline_is_kept_by_the_builder_itself() {
 #[track_caller]
 fn stopped(pod: &Pod, child: Child) {
     signal(&child, "TERM");
-    let ran = Ran::from(child.wait_with_output().unwrap());
-    let report = pod.failed(ran, Code::Stopped);
+    let report = pod.failed(ended(child), Code::Stopped);
     assert_eq!(report.message, "the build was told to stop");
     assert_eq!(pod.volume(), [""; 0], "the partial file is gone");
 }

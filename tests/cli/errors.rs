@@ -167,9 +167,12 @@ fn an_input_with_another_digest_is_refused() {
 #[test]
 fn control_characters_of_a_document_do_not_reach_the_terminal() {
     let desk = Desk::new();
-    desk.write("d.yaml", document("  boot: {sector: {\"a\\e[31mb\": hi}}\n"));
-    let err = desk.run(&["check", "d.yaml", "--color", "never"]).failed(65);
-    assert!(!err.contains('\u{1b}'), "{err:?}");
+    for spec in ["  boot: {\"a\\e[31mb\": hi}\n", "  boot: {sektor: {}} # \u{1b}[31m\u{9b}31m\n"] {
+        desk.write("d.yaml", document(spec));
+        let err = desk.run(&["check", "d.yaml", "--color", "never"]).failed(65);
+        assert!(err.contains("5 |   boot: {"), "the line is shown: {err:?}");
+        assert!(!err.chars().any(|c| c.is_control() && c != '\n'), "{err:?}");
+    }
 }
 
 #[test]
