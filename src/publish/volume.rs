@@ -1,15 +1,20 @@
 //! A mounted volume: the disk as raw file `disk.img`, as KubeVirt and CDI expect it (alone in the
 //! root, mode 0660, a multiple of 1 MiB long).
 //!
-//! Does not set an owner: the process runs as the user that is to own the file. Invariant:
-//! `disk.img` is complete or absent at any moment; what is there already is kept if it is the same
-//! to the last byte, and replaced otherwise; foreign files are never touched.
+//! Does not set an owner: the process runs as the user that is to own the file. Invariant: at any
+//! moment, and after a crash at any moment, `disk.img` is complete or absent, and besides it there
+//! is at most an unfinished `.vmimage-*.partial`, which the next run removes; foreign files are
+//! never touched.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err as fs;
-use rustix::fs::{Mode, fchmod, statvfs};
+use rustix::fs::{FlockOperation, Mode, fchmod, flock, statvfs};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
 use super::Error;
@@ -55,82 +60,131 @@ pub fn publish(
     params: &Params<'_>,
     progress: &dyn Progress,
 ) -> Result<Published, Error> {
+    let directory = params.directory;
     let size = ByteSize::bytes(medium.len()).round_up(UNIT).map_err(EngineError::from)?.get();
     let disk = Padded::new(medium, size)?;
-    let target = params.directory.join(DISK);
-    let there = survey(params.directory)?;
-    for leftover in &there.partial {
-        fs::remove_file(leftover).map_err(|e| EngineError::io("removing an unfinished disk", e))?;
+    let _lock = lock(directory)?;
+    let there = survey(directory)?;
+    if let Some(path) = &there.disk
+        && let Some(digest) = same(&disk, path, progress)?
+    {
+        remove(&there.partial)?;
+        return Ok(Published { digest, size, reused: true });
     }
-    if there.disk == Some(size) {
-        let wanted = digest(&disk, progress)?;
-        let found = digest(&FileSource::open(&target)?, progress)?;
-        if found == wanted {
-            return Ok(Published { digest: found, size, reused: true });
+    // The whole disk must fit, although it is written sparsely: a machine will fill it.
+    let available = there.room(directory)?;
+    if available < size {
+        return Err(Error::TooSmall { needed: size, available });
+    }
+    // An outdated disk is ours and of no use. Gone first, so that its room can be used.
+    remove(&there.partial)?;
+    remove(there.disk.as_slice())?;
+    match write(&disk, params, progress) {
+        Ok(digest) => Ok(Published { digest, size, reused: false }),
+        Err(e) if e.kind() == Kind::NoSpace => {
+            let available = survey(directory)?.room(directory)?;
+            Err(Error::TooSmall { needed: size, available })
         }
+        Err(e) => Err(e.into()),
     }
-    if there.disk.is_some() {
-        // It is ours and of no use. Gone first, so that its room can be used.
-        fs::remove_file(&target).map_err(|e| EngineError::io("removing an outdated disk", e))?;
+}
+
+/// Keeps another process out of the volume until the result is dropped: a pod that is being
+/// stopped may still write when its successor begins. Storage that knows no locks does without.
+fn lock(directory: &Path) -> Result<fs::File, EngineError> {
+    let file = fs::File::open(directory).map_err(|e| failed("opening", directory, e))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        let message = format!("another process is publishing into {}", directory.display());
+        return Err(EngineError::new(Kind::Io, message));
     }
-    has_room(params.directory, size)?;
-    let digest = write(&disk, &target, params, progress)?;
-    Ok(Published { digest, size, reused: false })
+    Ok(file)
 }
 
 /// What lies in the root of a volume.
 #[derive(Default)]
 struct There {
-    /// Length of `disk.img`.
-    disk: Option<u64>,
+    /// `disk.img`.
+    disk: Option<PathBuf>,
     /// Unfinished files of earlier attempts.
     partial: Vec<PathBuf>,
+    /// Bytes that these take.
+    allocated: u64,
 }
 
-/// Looks through the root; anything that is neither ours nor the filesystem's own is an error.
+impl There {
+    /// Bytes that are free once all of ours is removed.
+    fn room(&self, directory: &Path) -> Result<u64, EngineError> {
+        let room =
+            statvfs(directory).map_err(|e| failed("asking for the room in", directory, e))?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize).saturating_add(self.allocated))
+    }
+}
+
+/// Looks through the root; anything that is neither ours nor the filesystem's own is an error. Of
+/// several the first by name is told.
 fn survey(directory: &Path) -> Result<There, Error> {
-    let context = |e| EngineError::io("looking through the volume", e);
+    let context = |e| failed("looking through", directory, e);
+    let entries = fs::read_dir(directory).and_then(Iterator::collect).map_err(context);
+    let mut entries: Vec<fs::DirEntry> = entries?;
+    entries.sort_by_key(fs::DirEntry::file_name);
     let mut there = There::default();
-    for entry in fs::read_dir(directory).map_err(context)? {
-        let entry = entry.map_err(context)?;
+    for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         // Not followed: a link that somebody planted leads nowhere.
         let metadata = entry.metadata().map_err(context)?;
         let ours = name.starts_with(PARTIAL.0) && name.ends_with(PARTIAL.1);
         match name.as_str() {
-            "lost+found" if metadata.is_dir() => {}
-            DISK if metadata.is_file() => there.disk = Some(metadata.len()),
+            "lost+found" if metadata.is_dir() => continue,
+            DISK if metadata.is_file() => there.disk = Some(entry.path()),
             _ if ours && metadata.is_file() => there.partial.push(entry.path()),
             _ => return Err(Error::HoldsOther { name }),
         }
+        // st_blocks counts 512 bytes, whatever the filesystem's block is: inode(7).
+        there.allocated = there.allocated.saturating_add(metadata.blocks().saturating_mul(512));
     }
     Ok(there)
 }
 
-/// The whole disk must fit, although it is written sparsely: a machine will fill it.
-fn has_room(directory: &Path, needed: u64) -> Result<(), Error> {
-    let room = statvfs(directory)
-        .map_err(|e| EngineError::io("asking for the volume's room", e.into()))?;
-    let available = room.f_bavail.saturating_mul(room.f_frsize);
-    if available < needed { Err(Error::TooSmall { needed, available }) } else { Ok(()) }
+/// The digest of the file at `path` if it is `disk` with the owner and mode that `write` gives it.
+fn same(
+    disk: &Padded,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<Option<String>, EngineError> {
+    let metadata = fs::symlink_metadata(path).map_err(|e| failed("looking at", path, e))?;
+    let ours = metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o7777 == MODE.bits();
+    if !ours || metadata.len() != disk.len() {
+        return Ok(None);
+    }
+    let found = digest(&FileSource::open(path)?, progress)?;
+    Ok((found == digest(disk, progress)?).then_some(found))
+}
+
+fn remove(paths: &[PathBuf]) -> Result<(), EngineError> {
+    paths.iter().try_for_each(|path| fs::remove_file(path).map_err(|e| failed("removing", path, e)))
 }
 
 /// Writes `disk` under a temporary name and renames it; returns its digest.
 fn write(
     disk: &Padded,
-    target: &Path,
     params: &Params<'_>,
     progress: &dyn Progress,
-) -> Result<String, Error> {
+) -> Result<String, EngineError> {
+    let target = params.directory.join(DISK);
     let short = params.target_hash.get(..12).unwrap_or(params.target_hash);
     let temporary = params.directory.join(format!("{}{short}{}", PARTIAL.0, PARTIAL.1));
-    let file = AtomicFile::create_as(target, &temporary)?;
-    fchmod(file.file(), MODE).map_err(|e| EngineError::io("setting the disk's mode", e.into()))?;
+    let file = AtomicFile::create_as(&target, &temporary)?;
+    // Set, not asked for at creation: there the umask would have a say.
+    fchmod(file.file(), MODE).map_err(|e| failed("setting the mode of", &target, e))?;
     let sink = Hashing { file: &file, state: Mutex::new((Sha256::new(), 0)), progress };
     raw::write(disk, &sink, progress)?;
     let digest = sink.finish(disk.len())?;
     file.commit()?;
     Ok(digest)
+}
+
+fn failed(attempt: &str, path: &Path, cause: impl Into<io::Error>) -> EngineError {
+    EngineError::io(format!("{attempt} {}", path.display()), cause.into())
 }
 
 /// Hashes what passes through on its way to a file: every byte is touched once. The writes must

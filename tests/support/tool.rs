@@ -14,7 +14,7 @@ pub(crate) fn run(package: &str, program: &str, arguments: &[&str]) -> String {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Runs `program` to its end, whatever that is.
