@@ -3,6 +3,7 @@
 //! Does not reconcile. Invariant: names that other programs rely on stand here once.
 
 pub mod conditions;
+pub mod crd;
 mod image;
 pub mod labels;
 pub mod names;

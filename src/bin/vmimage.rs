@@ -1,3 +1,7 @@
-//! Entry point.
+//! Entry point of the desk and pod program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vmimage::cli::run(std::env::args_os())
+}

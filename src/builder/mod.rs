@@ -1,1 +1,204 @@
-//! The build pod process.
+//! The process inside the build pod: document → engine → volume → report.
+//!
+//! ```text
+//! read ──▶ check ──▶ inputs ──▶ hash ──▶ build ──▶ publish ──▶ digest ──▶ framed manifest, report
+//! ```
+//!
+//! Does not print and handles no signals (see `Host`); knows no Kubernetes client. Needs no home,
+//! no temporary directory and no particular user: it writes to the volume and to the termination
+//! log only. Invariant: however a build ends, by a panic too, there is a report of it.
+
+mod accept;
+mod error;
+mod manifest;
+mod watch;
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+
+use crate::engine::base::SectorSource;
+use crate::engine::{self, Inputs};
+use crate::publish::volume;
+use crate::report::{BuildResult, Code, MANIFEST_FRAME, OutputEntry, Report};
+
+pub use error::{Error, chain, code_of};
+pub use manifest::{Made, build_manifest};
+use watch::Watch;
+
+/// What one run of the builder is asked to do.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// The file that holds the document.
+    pub document: PathBuf,
+    /// Name of the entry of `spec.publish` to serve.
+    pub target: String,
+    /// Root directory of the mounted volume.
+    pub volume: PathBuf,
+    /// contentHash that the caller computed.
+    pub content_hash: String,
+    /// targetHash that the caller computed.
+    pub target_hash: String,
+    /// How long the run may take.
+    pub timeout: Option<Duration>,
+    /// The file that takes the report.
+    pub termination_log: PathBuf,
+}
+
+/// The process around the builder: takes its output and tells it to stop.
+pub trait Host: Send + Sync + fmt::Debug {
+    /// Takes one line of the log.
+    fn log(&self, line: &str);
+
+    /// Takes one line of the result.
+    fn data(&self, line: &str) -> io::Result<()>;
+
+    /// Whether the process was told to stop.
+    fn stopped(&self) -> bool;
+}
+
+/// What was built, and where its manifest is.
+#[derive(Debug)]
+struct Outcome {
+    result: BuildResult,
+    manifest: String,
+}
+
+/// Builds and publishes one target; leaves a report and returns its code.
+pub fn run(params: &Params, host: &dyn Host) -> Code {
+    let start = Instant::now();
+    let watch = Watch::new(host, start, params.timeout);
+    let outcome = catch_unwind(AssertUnwindSafe(|| build(params, &watch)))
+        .unwrap_or_else(|panic| Err(Error::Panic { message: panic_message(&*panic) }));
+    let report = match outcome {
+        Ok(Outcome { result, manifest }) => {
+            announce(&result, &manifest, &watch);
+            Report::success(result)
+        }
+        Err(error) => Report::failure(error.code(), &chain(&error), error.field().as_deref()),
+    };
+    watch.log(&match report.message.as_str() {
+        "" => "finished".to_owned(),
+        message => format!("failed: {}: {message}", report.code.as_str()),
+    });
+    if let Err(error) = fs::write(&params.termination_log, report.to_text()) {
+        watch.log(&format!("no report could be left: {}", chain(&error)));
+    }
+    report.code
+}
+
+/// The stages of a build.
+fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
+    let image = watch.stage("read", || accept::read(&params.document))?;
+    let pvc = accept::target(&image, &params.target)?;
+    let inputs = watch.stage("inputs", || Ok(Inputs::resolve(&image.spec, None)?))?;
+    let hashes = accept::hashes(&image, pvc, &inputs, params)?;
+    let medium: Arc<dyn SectorSource> =
+        watch.stage("build", || Ok(Arc::new(engine::build(&image.spec, &inputs)?)))?;
+    let build_millis = watch.millis();
+    let place = volume::Params { directory: &params.volume, target_hash: &hashes.target };
+    let virtual_size = medium.len();
+    let published =
+        watch.stage("publish", || Ok(volume::publish(Arc::clone(&medium), &place, watch)?))?;
+    let content_digest = if published.size == virtual_size {
+        published.digest.clone()
+    } else {
+        // The volume's disk is padded: the content has a digest of its own.
+        watch.stage("digest", || Ok(engine::base::digest(&*medium, watch)?))?
+    };
+    let output = OutputEntry {
+        name: params.target.clone(),
+        kind: "raw".to_owned(),
+        file: "disk.img".to_owned(),
+        options: serde_json::Value::Null,
+        digest: published.digest.clone(),
+        size: published.size,
+    };
+    let made = Made {
+        image: &image,
+        inputs: &inputs,
+        content_hash: &hashes.content,
+        content_digest: &content_digest,
+        virtual_size,
+    };
+    let manifest = to_json(&build_manifest(&made, vec![output]))?;
+    let result = BuildResult {
+        content_hash: hashes.content,
+        target_hash: hashes.target,
+        content_digest,
+        virtual_size,
+        target_digest: published.digest,
+        target_size: published.size,
+        manifest_digest: crate::manifest::source::digest(manifest.as_bytes()),
+        reused: published.reused,
+        build_millis,
+        publish_millis: watch.millis().saturating_sub(build_millis),
+    };
+    Ok(Outcome { result, manifest })
+}
+
+/// Prints the framed build manifest. What is published stays published without it.
+fn announce(result: &BuildResult, manifest: &str, watch: &Watch<'_>) {
+    let digest = result.manifest_digest.trim_start_matches("sha256:");
+    if let Err(error) = watch.host().data(&format!("{MANIFEST_FRAME} {digest} {manifest}")) {
+        watch.log(&format!("the build manifest could not be printed: {}", chain(&error)));
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value)
+        .map_err(|e| Error::Panic { message: format!("the build manifest is no JSON: {e}") })
+}
+
+/// The message of a caught panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process in which everything goes wrong.
+    #[derive(Debug)]
+    struct Broken;
+
+    impl Host for Broken {
+        fn log(&self, _: &str) {}
+
+        fn data(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn stopped(&self) -> bool {
+            panic!("the host is {}", "broken")
+        }
+    }
+
+    #[test]
+    fn a_panic_is_reported() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("termination-log");
+        let params = Params {
+            document: directory.path().join("none"),
+            target: "golden".to_owned(),
+            volume: directory.path().to_owned(),
+            content_hash: String::new(),
+            target_hash: String::new(),
+            timeout: None,
+            termination_log: log.clone(),
+        };
+        assert_eq!(run(&params, &Broken), Code::Bug);
+        let report = Report::parse(&fs::read_to_string(log).unwrap()).unwrap();
+        assert_eq!(report.code, Code::Bug);
+        assert_eq!(report.message, "the builder has a defect: the host is broken");
+    }
+}

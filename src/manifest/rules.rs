@@ -62,11 +62,12 @@ pub(super) fn source() -> Value {
     ])
 }
 
-/// The rules of the disk. A size that is no quantity of 64 bits is refused here, too.
+/// The rules of the disk. Quantities of 1 Pi and more have no integer in CEL, so sectors are
+/// counted in the text: with a suffix it is a multiple of 1024.
 pub(super) fn disk() -> Value {
     json!([
         {
-            "rule": "!has(self.size) || (quantity(string(self.size)).isInteger() && quantity(string(self.size)).asInteger() > 0 && quantity(string(self.size)).asInteger() % 512 == 0)",
+            "rule": "!has(self.size) || (type(self.size) == int ? self.size > 0 && self.size % 512 == 0 : self.size.matches('^[0-9]+$') ? int(self.size) > 0 && int(self.size) % 512 == 0 : !self.size.matches('^0+[KMGTPE]i$'))",
             "message": message::SECTORS,
         },
         {
@@ -130,6 +131,7 @@ pub(super) fn toleration() -> Value {
 pub(super) fn spec() -> Value {
     const MIB: &str = "1048576";
     let size = "quantity(string(has(self.disk) && has(self.disk.size) ? self.disk.size : 512))";
+    let request = "quantity(string(p.pvc.request))";
     json!([
         {
             "rule": "!(has(self.boot) && has(self.boot.sector)) || self.architecture != 'arm64'",
@@ -144,7 +146,7 @@ pub(super) fn spec() -> Value {
             "message": message::LARGEST_QCOW2,
         },
         {
-            "rule": format!("!has(self.publish) || self.publish.all(p, !has(p.pvc) || !has(p.pvc.request) || quantity(string(p.pvc.request)).compareTo(quantity(string(({size}.asInteger() + {MIB} - 1) / {MIB} * {MIB}))) >= 0)"),
+            "rule": format!("!has(self.publish) || self.publish.all(p, !has(p.pvc) || !has(p.pvc.request) || ({request}.isInteger() && {size}.isInteger() ? {request}.asInteger() >= ({size}.asInteger() + {MIB} - 1) / {MIB} * {MIB} : {request}.compareTo({size}) >= 0))"),
             "message": message::REQUEST,
         },
     ])

@@ -82,6 +82,7 @@ fn flatten(schema: &mut Value, definitions: &Value) {
         object.remove(noise);
     }
     follow(object, definitions);
+    unwrap_lines(object);
     forget_null(object);
     list_variants(object);
     if object.get("additionalProperties") == Some(&Value::Bool(false)) {
@@ -100,6 +101,13 @@ fn flatten(schema: &mut Value, definitions: &Value) {
     }
     if let Some(Value::Object(properties)) = object.get_mut("properties") {
         properties.values_mut().for_each(|property| flatten(property, definitions));
+    }
+}
+
+/// Lines of a doc comment become one line; readers wrap it to their own width.
+fn unwrap_lines(object: &mut Map<String, Value>) {
+    if let Some(Value::String(text)) = object.get_mut("description") {
+        *text = text.lines().collect::<Vec<_>>().join(" ");
     }
 }
 

@@ -44,6 +44,10 @@ impl Visitor<'_> for SizeVisitor {
     fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
         Ok(Size(ByteSize::bytes(bytes)))
     }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Size, E> {
+        self.visit_str(&number.to_string())
+    }
 }
 
 impl JsonSchema for Size {

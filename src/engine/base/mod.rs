@@ -4,6 +4,7 @@
 //! that came out of an image.
 
 mod content;
+mod digest;
 mod error;
 mod extent;
 mod file;
@@ -12,6 +13,7 @@ mod sectors;
 mod sink;
 
 pub use content::{Content, Late, Placement};
+pub use digest::digest;
 pub use error::{Error, Kind, Origin};
 pub use extent::Extent;
 pub use file::{AtomicFile, FileSource};

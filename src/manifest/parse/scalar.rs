@@ -162,7 +162,7 @@ forms! {
     OLD_OCTAL = "^[-+]?0[0-7_]+$";
     OLD_DECIMAL = "^[-+]?(0|[1-9][0-9_]*)$";
     OLD_HEX = "^[-+]?0x[0-9a-fA-F_]+$";
-    OLD_SIXTY = r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$";
+    OLD_SIXTY = r"^[-+]?([1-9][0-9_]*(:[0-5]?[0-9])+|[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*)$";
     OLD_FLOAT = r"^[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?$";
     OLD_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
     OLD_TIME = r"^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(\.[0-9]*)?([ \t]*(Z|[-+][0-9]{1,2}(:[0-9]{2})?))?$";
@@ -221,12 +221,12 @@ fn kubectl(text: &str) -> Reading {
     if let Some(reading) = word(text).or_else(|| old_word(text)) {
         return reading;
     }
+    let plain = text.replace('_', "");
     let numeric = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
     if !numeric {
-        let fraction = text.starts_with('.') && FLOAT.fits(text);
-        return if fraction { float(text) } else { Reading::Text };
+        let fraction = text.starts_with('.') && FLOAT.fits(&plain);
+        return if fraction { float(&plain) } else { Reading::Text };
     }
-    let plain = text.replace('_', "");
     let body = plain.trim_start_matches(['+', '-']).to_ascii_lowercase();
     let sign = &plain[..plain.len() - body.len()];
     if sign.len() > 1 {
@@ -316,6 +316,7 @@ mod tests {
             ("1.5e+3", json!(1500.0)),
             ("512Mi", json!("512Mi")),
             ("1.2.3", json!("1.2.3")),
+            ("00:30", json!("00:30")),
             ("vmimage.dev/v1alpha1", json!("vmimage.dev/v1alpha1")),
             ("yeS", json!("yeS")),
             ("-", json!("-")),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
 use super::{ErrorKind, ParseError, Place};
 
@@ -99,13 +99,18 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, ParseError> {
     let mut reader = Reader::default();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| {
-            let reason = error.info().to_owned();
-            ErrorKind::Syntax { reason }.at(Some(place(*error.marker())))
-        })?;
+        let (event, span) = event.map_err(|error| syntax(&error))?;
         reader.take(event, place(span.start))?;
     }
     Ok(reader.documents)
+}
+
+fn syntax(error: &ScanError) -> ParseError {
+    let kind = match error.info() {
+        "recursion limit exceeded" => ErrorKind::TooDeep,
+        reason => ErrorKind::Syntax { reason: reason.to_owned() },
+    };
+    kind.at(Some(place(*error.marker())))
 }
 
 fn place(marker: Marker) -> Place {

@@ -1,0 +1,60 @@
+//! The build manifest: what an image was made of, for pod and desk alike.
+//!
+//! Does not write. Invariant: names every input and every writer that decided a byte, in a fixed
+//! order.
+
+use crate::engine::Inputs;
+use crate::manifest::{VMImage, hash, source};
+use crate::report::{BuildManifest, InputEntry, OutputEntry, VERSION, WriterEntry};
+
+/// A finished build.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    /// The document.
+    pub image: &'a VMImage,
+    /// Its inputs.
+    pub inputs: &'a Inputs,
+    /// contentHash.
+    pub content_hash: &'a str,
+    /// SHA-256 of the raw content.
+    pub content_digest: &'a str,
+    /// Length of the raw content in bytes.
+    pub virtual_size: u64,
+}
+
+/// The manifest of a build that wrote `outputs`.
+#[must_use]
+pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>) -> BuildManifest {
+    let paths = source::sources(&made.image.spec).into_iter().map(|(path, _)| path);
+    let inputs = paths.filter_map(|path| {
+        let input = made.inputs.get(&path)?;
+        Some(InputEntry {
+            field: path.to_string(),
+            digest: input.digest.clone(),
+            size: input.bytes.len() as u64,
+        })
+    });
+    BuildManifest {
+        v: VERSION,
+        name: made.image.metadata.name.clone(),
+        engine: env!("CARGO_PKG_VERSION").to_owned(),
+        reproducible: true,
+        content_hash: made.content_hash.to_owned(),
+        content_digest: made.content_digest.to_owned(),
+        virtual_size: made.virtual_size,
+        inputs: inputs.collect(),
+        writers: writers(made.image, &outputs),
+        outputs,
+    }
+}
+
+/// The writers whose bytes are in `outputs`.
+fn writers(image: &VMImage, outputs: &[OutputEntry]) -> Vec<WriterEntry> {
+    let sector = image.spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some());
+    let used = |name: &str| match name {
+        "sector" => sector,
+        format => outputs.iter().any(|output| output.kind == format),
+    };
+    let table = hash::WRITERS.into_iter().filter(|(name, _)| used(name));
+    table.map(|(name, version)| WriterEntry { name: name.to_owned(), version }).collect()
+}

@@ -1,0 +1,229 @@
+//! The command line: verbs, flags and their help.
+//!
+//! Decides nothing beyond what clap checks. Invariant: every flag has a help text, and the help of
+//! a verb that needs an example has one.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::manifest::Override;
+
+const EXAMPLES: &str = "\
+Examples:
+  vmimage build -f hello.yaml              write hello.raw and hello.build.json here
+  vmimage check *.yaml                     print every problem of some documents
+  vmimage explain spec.formats             what a field means
+  vmimage inspect hello.qcow2              what an image file holds
+
+Exit status: 0 done, 2 wrong usage, 65 the document is not valid, 66 an input is missing or
+wrong, 67 no room, 70 a defect of vmimage, 74 reading or writing failed, 130 interrupted.";
+
+const BUILD_EXAMPLES: &str = "\
+Examples:
+  vmimage build -f hello.yaml
+  vmimage build -f hello.yaml -o out --set spec.disk.size=64Mi
+  kubectl get vmimage hello -o yaml | vmimage build -f -
+  vmimage build -f fleet.yaml --name one-of-many --json
+
+Writes <image>.<format> for every entry of spec.formats (raw when there is none) and
+<image>.build.json. Files are written under temporary names and renamed together at the end: a
+build that fails or is interrupted changes nothing. Existing files are replaced.
+
+Prints one line per file: path, size in bytes and SHA-256, separated by tabs.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  vmimage check hello.yaml
+  vmimage check -f hello.yaml -f more.yaml
+  cat hello.yaml | vmimage check -
+
+Does all that a build does short of writing. Exit status: 0 valid, 65 not.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  vmimage inspect hello.qcow2
+  vmimage inspect --format raw disk.bin
+  vmimage inspect --detect unknown --json
+
+The format follows from the file's name (.raw, .img, .qcow2). Contents are looked at only with
+--detect: a guest can write a header into its raw disk that makes it look like another format.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  vmimage explain
+  vmimage explain spec.formats.qcow2.compression
+  vmimage explain 'formats[0]'
+  vmimage explain boot --recursive";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(vmimage completions bash)
+  vmimage completions zsh > \"${fpath[1]}/_vmimage\"
+  vmimage completions fish > ~/.config/fish/completions/vmimage.fish";
+
+/// Builds bootable virtual-machine images from VMImage documents.
+///
+/// The same document gives the same bytes here and in a cluster. Needs no root, no loop device
+/// and no other program.
+#[derive(Debug, Parser)]
+#[command(name = "vmimage", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub(super) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// When to use colours: auto, always or never; auto respects NO_COLOR
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    #[arg(hide_possible_values = true)]
+    pub(super) color: Color,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Print the result, or the error, as one JSON document on standard output
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Build the image files of a document
+    #[command(after_help = BUILD_EXAMPLES)]
+    Build(BuildArgs),
+    /// Print every problem of documents without building
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Print what an image file holds
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+    /// Print what a field of a document means
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Build and publish one target inside the build pod (not for desks)
+    Builder(BuilderArgs),
+}
+
+/// Flags of `build`.
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// The document; - reads standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Directory for the files; made if it is missing
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(super) output: PathBuf,
+    /// Set a field, such as spec.disk.size=64Mi; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(super) set: Vec<Override>,
+    /// Build only the document with this name
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Threads to compress with; any number gives the same bytes [default: all processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+}
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// A document; - reads standard input
+    #[arg(value_name = "FILE", required_unless_present = "file")]
+    pub(super) files: Vec<PathBuf>,
+    /// A document; may be repeated
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) file: Vec<PathBuf>,
+    /// Set a field, such as spec.disk.size=64Mi; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(super) set: Vec<Override>,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// The image file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The file's format, whatever its name
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "detect")]
+    pub(super) format: Option<ImageFormat>,
+    /// Guess the format from the file's first bytes
+    #[arg(long)]
+    pub(super) detect: bool,
+}
+
+/// A format that `inspect` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ImageFormat {
+    /// The bytes of a disk.
+    Raw,
+    /// QEMU's copy-on-write format.
+    Qcow2,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The field's path, such as spec.formats or formats[0].qcow2; omitted: the whole document
+    #[arg(value_name = "FIELD")]
+    pub(super) field: Option<String>,
+    /// Print the fields of the fields, too
+    #[arg(long)]
+    pub(super) recursive: bool,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// Flags of `builder`: the contract between controller and build pod.
+#[derive(Debug, Args)]
+pub(super) struct BuilderArgs {
+    /// The document
+    #[arg(long, value_name = "FILE")]
+    pub(super) document: PathBuf,
+    /// Name of the entry of spec.publish to serve
+    #[arg(long, value_name = "NAME")]
+    pub(super) target: String,
+    /// Root directory of the mounted volume
+    #[arg(long, value_name = "DIR")]
+    pub(super) volume: PathBuf,
+    /// contentHash that the controller computed
+    #[arg(long, value_name = "HEX")]
+    pub(super) content_hash: String,
+    /// targetHash that the controller computed
+    #[arg(long, value_name = "HEX")]
+    pub(super) target_hash: String,
+    /// Seconds that the run may take [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(super) timeout_seconds: Option<u64>,
+    /// The file that takes the report
+    #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
+    pub(super) termination_log: PathBuf,
+}

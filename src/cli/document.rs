@@ -1,0 +1,141 @@
+//! From a file on the desk to accepted documents with their disk planned.
+//!
+//! Writes nothing. Invariant: every failure names the file, and the line and column of its field;
+//! what comes out of `prepare` can fail only by reading or writing.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs_err as fs;
+
+use super::failure::{Failure, Failures};
+use crate::engine::base::{Kind, SectorSource};
+use crate::engine::{self, Inputs};
+use crate::manifest::parse::MAX_TEXT;
+use crate::manifest::{
+    Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash, parse,
+};
+use crate::report::Code;
+
+/// A file of documents.
+#[derive(Debug)]
+pub(super) struct File {
+    /// Its name in messages.
+    pub(super) name: String,
+    text: String,
+    directory: PathBuf,
+}
+
+/// An accepted document and its disk.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The document.
+    pub(super) image: VMImage,
+    /// Its inputs.
+    pub(super) inputs: Inputs,
+    /// Its contentHash.
+    pub(super) content_hash: String,
+    /// Its disk.
+    pub(super) medium: Arc<dyn SectorSource>,
+}
+
+impl File {
+    /// Reads the file at `path`; `-` is standard input.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let stdin = path.as_os_str() == "-";
+        let name = if stdin { "<stdin>".to_owned() } else { path.display().to_string() };
+        let fail = |e| Failure::io(Code::InvalidInput, &format!("reading {name}"), &e);
+        let mut bytes = Vec::new();
+        if stdin {
+            std::io::stdin()
+                .lock()
+                .take(MAX_TEXT as u64 + 1)
+                .read_to_end(&mut bytes)
+                .map_err(fail)?;
+        } else {
+            let file = fs::File::open(path).map_err(fail)?;
+            file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
+        }
+        let invalid =
+            |message: String| Failure::new(Code::InvalidDocument, message).in_file(&name, "", None);
+        if bytes.len() > MAX_TEXT {
+            return Err(invalid(format!("the file is larger than {MAX_TEXT} bytes")));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|e| invalid(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())))?;
+        let directory = path.parent().filter(|_| !stdin).map(Path::to_owned).unwrap_or_default();
+        Ok(Self { name, text, directory })
+    }
+
+    /// Its documents, each with a name of its own.
+    pub(super) fn documents(&self, overrides: &[Override]) -> Result<Vec<Document>, Failures> {
+        let documents = parse(&self.text, overrides).map_err(|e| self.unparsed(&e))?;
+        let mut names = BTreeSet::new();
+        let again = documents.iter().filter(|d| !names.insert(d.image.metadata.name.as_str()));
+        let failures = again.map(|document| {
+            let name = &document.image.metadata.name;
+            let message = format!("two documents have the name {name:?}");
+            self.at(document, Failure::new(Code::InvalidDocument, message), "metadata.name")
+        });
+        match Failures::collect(failures.collect()) {
+            Some(failures) => Err(failures),
+            None => Ok(documents),
+        }
+    }
+
+    /// Plans the disk of `document`, with all checks that can be made before writing.
+    pub(super) fn prepare(&self, document: Document) -> Result<Prepared, Vec<Failure>> {
+        let problems = check(&document.image);
+        if !problems.is_empty() {
+            let failure = |problem: Problem| {
+                let failure = Failure::new(Code::InvalidDocument, problem.message);
+                self.at(&document, failure, problem.path.as_str())
+            };
+            return Err(problems.into_iter().map(failure).collect());
+        }
+        self.plan(&document).map_err(|failure| vec![failure]).map(|planned| {
+            let (inputs, content_hash, medium) = planned;
+            Prepared { image: document.image, inputs, content_hash, medium }
+        })
+    }
+
+    fn plan(
+        &self,
+        document: &Document,
+    ) -> Result<(Inputs, String, Arc<dyn SectorSource>), Failure> {
+        let spec = &document.image.spec;
+        let placed = |failure: Failure| match failure.field.clone() {
+            Some(field) => self.at(document, failure, &field),
+            None => failure,
+        };
+        let inputs = Inputs::resolve(spec, Some(&self.directory)).map_err(|error| {
+            let mut failure = Failure::from(&error);
+            if error.kind() == Kind::Io {
+                // An input that cannot be read is a fault of the input, not of the machine.
+                failure.code = Code::InvalidInput;
+            }
+            placed(failure)
+        })?;
+        let content_hash = hash::content_hash(spec, &inputs.digests()).map_err(|error| {
+            placed(Failure::new(Code::Bug, error.to_string()).of_field(error.path.as_str()))
+        })?;
+        let medium = engine::build(spec, &inputs).map_err(|e| placed(Failure::from(&e)))?;
+        Ok((inputs, content_hash, Arc::new(medium)))
+    }
+
+    fn at(&self, document: &Document, failure: Failure, field: &str) -> Failure {
+        let place = document.places.of(&FieldPath::new(field));
+        failure.of_field(field).in_file(&self.name, &self.text, place)
+    }
+
+    fn unparsed(&self, error: &ParseError) -> Failure {
+        let failure = Failure::new(Code::InvalidDocument, error.to_string());
+        let failure = match error.path() {
+            Some(path) => failure.of_field(path.as_str()),
+            None => failure,
+        };
+        failure.in_file(&self.name, &self.text, error.place())
+    }
+}

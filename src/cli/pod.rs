@@ -1,0 +1,57 @@
+//! `vmimage builder`: the process inside the build pod.
+//!
+//! Gives the builder its flags, its output and the wish to stop. Invariant: every end has the
+//! exit code of its report.
+
+use std::io;
+use std::time::Duration;
+
+use super::args::BuilderArgs;
+use super::failure::Failures;
+use super::interrupt::Interrupt;
+use super::output;
+use crate::builder::{self, Host, Params};
+
+/// Runs the verb and returns the exit code.
+pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
+    let BuilderArgs {
+        document,
+        target,
+        volume,
+        content_hash,
+        target_hash,
+        timeout_seconds,
+        termination_log,
+    } = args;
+    let params = Params {
+        document,
+        target,
+        volume,
+        content_hash,
+        target_hash,
+        timeout: timeout_seconds.map(Duration::from_secs),
+        termination_log,
+    };
+    let process = Process { interrupt: Interrupt::listen()? };
+    Ok(builder::run(&params, &process).exit())
+}
+
+/// This process as the builder sees it.
+#[derive(Debug)]
+struct Process {
+    interrupt: Interrupt,
+}
+
+impl Host for Process {
+    fn log(&self, line: &str) {
+        output::talk(line);
+    }
+
+    fn data(&self, line: &str) -> io::Result<()> {
+        output::builder_data(line)
+    }
+
+    fn stopped(&self) -> bool {
+        self.interrupt.asked()
+    }
+}

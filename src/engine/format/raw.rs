@@ -1,0 +1,142 @@
+//! Raw files: the bytes of the medium, with holes where it is zero.
+//!
+//! Adds no padding. Invariant: the output is exactly as long as the medium; every unit of `UNIT`
+//! bytes that is all zero is left out, whether the source calls it a hole or not.
+
+use super::units::{Batches, data_runs};
+use crate::engine::base::{Error, PositionalSink, Progress, SectorSource, StreamSink};
+
+/// What is either written or left out.
+const UNIT: u64 = 64 << 10;
+
+/// Bytes read at once.
+const BATCH: u64 = 1 << 20;
+
+/// What a stream's zeros are made of.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Writes `source` to a sink that reads as zeros where nothing is written.
+pub fn write(
+    source: &dyn SectorSource,
+    sink: &dyn PositionalSink,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    progress.begin("writing raw", source.len());
+    sink.set_len(source.len())?;
+    let mut buffer = Vec::new();
+    let mut done = 0;
+    for batch in Batches::new(source, UNIT, BATCH) {
+        buffer.resize(batch.len() as usize, 0);
+        source.read_at(batch.start(), &mut buffer)?;
+        for run in data_runs(&buffer, UNIT as usize) {
+            let at = batch.start() + run.start as u64;
+            sink.write_at(at, buffer.get(run).unwrap_or_default())?;
+        }
+        progress.advance(batch.end() - done)?;
+        done = batch.end();
+    }
+    progress.advance(source.len() - done)
+}
+
+/// Writes `source` in order, zeros and all.
+pub fn stream(
+    source: &dyn SectorSource,
+    sink: &mut dyn StreamSink,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    progress.begin("writing raw", source.len());
+    let mut buffer = Vec::new();
+    let mut done = 0;
+    for batch in Batches::new(source, UNIT, BATCH) {
+        zeros(sink, batch.start() - done, progress)?;
+        buffer.resize(batch.len() as usize, 0);
+        source.read_at(batch.start(), &mut buffer)?;
+        sink.write(&buffer)?;
+        progress.advance(batch.len())?;
+        done = batch.end();
+    }
+    zeros(sink, source.len() - done, progress)
+}
+
+fn zeros(sink: &mut dyn StreamSink, count: u64, progress: &dyn Progress) -> Result<(), Error> {
+    let mut left = count;
+    while left > 0 {
+        let len = left.min(ZEROS.len() as u64);
+        sink.write(ZEROS.get(..len as usize).unwrap_or_default())?;
+        progress.advance(len)?;
+        left -= len;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::base::{ByteSource, MemorySink, Silent};
+
+    /// Remembers what was written where.
+    #[derive(Default)]
+    struct Log(Mutex<Vec<(u64, usize)>>);
+
+    impl PositionalSink for Log {
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+            self.0.lock().unwrap().push((offset, bytes.len()));
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[derive(Debug, Default)]
+    struct Count(Mutex<(u64, u64)>);
+
+    impl Progress for Count {
+        fn begin(&self, _: &str, total: u64) {
+            self.0.lock().unwrap().0 += total;
+        }
+
+        fn advance(&self, bytes: u64) -> Result<(), Error> {
+            self.0.lock().unwrap().1 += bytes;
+            Ok(())
+        }
+    }
+
+    fn sample(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        for at in [0, 65_535, 200_000, len - 1] {
+            bytes[at.min(len - 1)] = 0xa5;
+        }
+        bytes
+    }
+
+    #[test]
+    fn any_length_comes_out_exactly() {
+        for len in [1, 511, 512, 65_536, 65_537, 1 << 20, (3 << 20) + 512] {
+            let bytes = sample(len);
+            let source = ByteSource::new(bytes.clone());
+            let sink = MemorySink::default();
+            let progress = Count::default();
+            write(&source, &sink, &progress).unwrap();
+            assert!(sink.into_bytes() == bytes);
+            let mut streamed = Vec::new();
+            stream(&source, &mut streamed, &progress).unwrap();
+            assert!(streamed == bytes);
+            assert_eq!(progress.0.into_inner().unwrap(), (len as u64 * 2, len as u64 * 2));
+        }
+        let sink = MemorySink::default();
+        write(&ByteSource::new([]), &sink, &Silent).unwrap();
+        assert!(sink.into_bytes().is_empty());
+    }
+
+    #[test]
+    fn zero_units_are_not_written_even_where_the_source_has_no_holes() {
+        let log = Log::default();
+        write(&ByteSource::new(sample((3 << 20) + 512)), &log, &Silent).unwrap();
+        let unit = UNIT as usize;
+        assert_eq!(log.0.into_inner().unwrap(), [(0, unit), (3 * UNIT, unit), (3 << 20, 512)]);
+    }
+}

@@ -1,0 +1,280 @@
+//! `vmimage builder`: the contract between controller and build pod.
+
+use std::process::{Child, Command};
+
+use rustix::process::geteuid;
+use serde_json::{Value, json};
+use vmimage::engine::Inputs;
+use vmimage::manifest::{hash, parse};
+use vmimage::report::{BuildManifest, BuildResult, Code, Report};
+
+use crate::support::{Desk, PROGRAM, Ran, sha256sum, signal, wait_until};
+
+/// A desk with `vmimage.json` as the controller writes it, and an empty volume.
+struct Pod {
+    desk: Desk,
+    content_hash: String,
+    target_hash: String,
+}
+
+impl Pod {
+    fn new(spec: &Value) -> Self {
+        let mut spec = spec.clone();
+        spec["publish"] =
+            json!([{"name": "other", "pvc": {"name": "x"}}, {"name": "golden", "pvc": {}}]);
+        let document = json!({
+            "apiVersion": "vmimage.dev/v1alpha1",
+            "kind": "VMImage",
+            "metadata": {"name": "hello", "namespace": "tests"},
+            "spec": spec,
+        });
+        let desk = Desk::new();
+        desk.write("vmimage.json", document.to_string());
+        fs_err::create_dir(desk.path("volume")).unwrap();
+        let mut pod = Self { desk, content_hash: "none".into(), target_hash: "none".into() };
+        if let Ok(documents) = parse::parse(&document.to_string(), &[]) {
+            let spec = &documents[0].image.spec;
+            if let Ok(inputs) = Inputs::resolve(spec, None) {
+                pod.content_hash = hash::content_hash(spec, &inputs.digests()).unwrap();
+                let pvc = spec.publish[1].pvc.as_ref().unwrap();
+                pod.target_hash = hash::pvc_hash(&pod.content_hash, pvc);
+            }
+        }
+        pod
+    }
+
+    fn hello() -> Self {
+        Self::new(&json!({"boot": {"sector": {"message": "Hello from a pod"}}}))
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let text = |text: &str| text.to_owned();
+        let path = |name: &str| self.desk.path(name).to_str().unwrap().to_owned();
+        [
+            text("builder"),
+            text("--document"),
+            path("vmimage.json"),
+            text("--target"),
+            text("golden"),
+            text("--volume"),
+            path("volume"),
+            text("--content-hash"),
+            self.content_hash.clone(),
+            text("--target-hash"),
+            self.target_hash.clone(),
+            text("--termination-log"),
+            path("termination-log"),
+        ]
+        .into()
+    }
+
+    fn run(&self) -> Ran {
+        self.desk.run(&self.arguments())
+    }
+
+    fn report(&self) -> Report {
+        Report::parse(&String::from_utf8(self.desk.read("termination-log")).unwrap()).unwrap()
+    }
+
+    /// Asserts success and returns the result.
+    #[track_caller]
+    fn succeeded(&self, ran: Ran) -> (BuildResult, String) {
+        let out = ran.ok();
+        let report = self.report();
+        assert_eq!(report.code, Code::Ok);
+        (report.result.unwrap(), out)
+    }
+
+    /// Asserts this failure and returns the report.
+    #[track_caller]
+    fn failed(&self, ran: Ran, code: Code) -> Report {
+        assert_eq!(ran.out, "");
+        ran.failed(i32::from(code.exit()));
+        let report = self.report();
+        assert_eq!((report.code, &report.result), (code, &None));
+        assert!(!report.message.is_empty());
+        report
+    }
+
+    fn volume(&self) -> Vec<String> {
+        let entries = fs_err::read_dir(self.desk.path("volume")).unwrap();
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+#[test]
+fn a_target_is_published_and_reported() {
+    let pod = Pod::hello();
+    let ran = pod.run();
+    let log = ran.err.clone();
+    let (result, out) = pod.succeeded(ran);
+    assert_eq!(pod.volume(), ["disk.img"]);
+    let disk = pod.desk.read("volume/disk.img");
+    assert_eq!((disk.len(), result.target_size), (1 << 20, 1 << 20));
+    assert_eq!(result.target_digest, sha256sum(&pod.desk.path("volume/disk.img")));
+    assert_eq!(result.virtual_size, 512);
+    let content = pod.desk.write("content", &disk[..512]);
+    assert_eq!(result.content_digest, sha256sum(&content));
+    assert_eq!((&result.content_hash, &result.target_hash), (&pod.content_hash, &pod.target_hash));
+    assert!(!result.reused);
+
+    let (frame, rest) = out.strip_suffix('\n').unwrap().split_once(' ').unwrap();
+    let (digest, manifest) = rest.split_once(' ').unwrap();
+    assert_eq!(frame, "vmimage-build-manifest-v1");
+    assert_eq!(format!("sha256:{digest}"), result.manifest_digest);
+    assert_eq!(sha256sum(&pod.desk.write("manifest", manifest)), result.manifest_digest);
+    let manifest: BuildManifest = serde_json::from_str(manifest).unwrap();
+    assert_eq!(manifest.content_digest, result.content_digest);
+    assert_eq!(manifest.outputs[0].digest, result.target_digest);
+    assert_eq!((manifest.name.as_str(), manifest.outputs[0].file.as_str()), ("hello", "disk.img"));
+
+    for stage in ["read", "inputs", "build", "digest", "publish"] {
+        let lines = log.lines().filter(|l| l.ends_with(&format!(" ms  {stage}: done"))).count();
+        assert_eq!(lines, 1, "{stage}: {log}");
+    }
+}
+
+#[test]
+fn content_is_what_a_desk_builds() {
+    let pod = Pod::hello();
+    let (result, _) = pod.succeeded(pod.run());
+    let out = pod.desk.run(&["build", "-f", "vmimage.json"]).ok();
+    assert!(out.contains(&result.content_digest), "{out}");
+}
+
+#[test]
+fn a_second_run_finds_the_first() {
+    let pod = Pod::hello();
+    let (first, _) = pod.succeeded(pod.run());
+    let (second, _) = pod.succeeded(pod.run());
+    assert!(second.reused);
+    assert_eq!(first.target_digest, second.target_digest);
+    assert_eq!(first.manifest_digest, second.manifest_digest);
+}
+
+#[test]
+fn bad_documents_end_with_65_and_the_field() {
+    let pod = Pod::new(&json!({"architecture": "arm64", "boot": {"sector": {"message": "hi"}}}));
+    let report = pod.failed(pod.run(), Code::InvalidDocument);
+    assert!(report.field.unwrap().starts_with("spec."));
+    let pod = Pod::new(&json!({"boot": {"sektor": {}}}));
+    let report = pod.failed(pod.run(), Code::InvalidDocument);
+    assert_eq!(report.field.as_deref(), Some("spec.boot.sektor"));
+    let pod = Pod::new(&json!({"boot": {"sector": {"source": {"file": "/etc/passwd"}}}}));
+    let report = pod.failed(pod.run(), Code::InvalidDocument);
+    assert_eq!(report.field.as_deref(), Some("spec.boot.sector.source"));
+    let pod = Pod::hello();
+    let mut arguments = pod.arguments();
+    arguments[4] = "nobody".to_owned();
+    let report = pod.failed(pod.desk.run(&arguments), Code::InvalidDocument);
+    assert!(report.message.contains("it has: other, golden"), "{report:?}");
+    assert_eq!(pod.volume(), [""; 0]);
+}
+
+#[test]
+fn hashes_that_differ_are_a_defect() {
+    for at in [8, 10] {
+        let pod = Pod::hello();
+        let mut arguments = pod.arguments();
+        arguments[at] = "0".repeat(64);
+        let report = pod.failed(pod.desk.run(&arguments), Code::Bug);
+        assert!(report.message.contains(&"0".repeat(64)), "{report:?}");
+        assert_eq!(pod.volume(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_volume_with_other_content_is_left_alone() {
+    let pod = Pod::hello();
+    pod.desk.write("volume/precious", "data");
+    let report = pod.failed(pod.run(), Code::VolumeHoldsOther);
+    assert!(report.message.contains("precious"), "{report:?}");
+    assert_eq!(pod.volume(), ["precious"]);
+}
+
+#[test]
+fn a_volume_that_is_too_small_is_refused_with_numbers() {
+    // No machine that runs tests has room for 4 EiB, and none can hash as much before the
+    // deadline: the volume is measured first.
+    let pod = Pod::new(&json!({"disk": {"size": "4Ei"}}));
+    let arguments =
+        [pod.arguments(), ["--timeout-seconds", "30"].map(String::from).into()].concat();
+    let report = pod.failed(pod.desk.run(&arguments), Code::VolumeTooSmall);
+    assert!(report.message.contains("4611686018427387904"), "{report:?}");
+}
+
+#[test]
+fn no_termination_log_is_no_reason_to_fail() {
+    let pod = Pod::hello();
+    let mut arguments = pod.arguments();
+    arguments[12] = "/nonexistent/log".to_owned();
+    let ran = pod.desk.run(&arguments);
+    assert!(ran.err.contains("no report could be left: "), "{ran:?}");
+    ran.ok();
+}
+
+#[test]
+fn a_missing_document_may_come_back() {
+    let pod = Pod::hello();
+    fs_err::remove_file(pod.desk.path("vmimage.json")).unwrap();
+    pod.failed(pod.run(), Code::Io);
+}
+
+/// A pod that publishes for longer than a test waits, if the disk has room for it.
+fn slow() -> Pod {
+    Pod::new(&json!({"disk": {"size": "8Gi"}}))
+}
+
+#[test]
+fn the_deadline_is_kept_by_the_builder_itself() {
+    let pod = slow();
+    let arguments = [pod.arguments(), ["--timeout-seconds", "1"].map(String::from).into()].concat();
+    let report = pod.failed(pod.desk.run(&arguments), Code::Stopped);
+    assert_eq!(report.message, "the build took longer than the 1 seconds allowed");
+    assert_eq!(pod.volume(), [""; 0]);
+}
+
+#[track_caller]
+fn stopped(pod: &Pod, child: Child) {
+    signal(&child, "TERM");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    let report = pod.failed(ran, Code::Stopped);
+    assert_eq!(report.message, "the build was told to stop");
+    assert_eq!(pod.volume(), [""; 0], "the partial file is gone");
+}
+
+#[test]
+fn sigterm_while_publishing_leaves_an_empty_volume() {
+    let pod = slow();
+    let mut child = pod.desk.command(&pod.arguments()).spawn().unwrap();
+    wait_until(&mut child, "a partial file", || !pod.volume().is_empty());
+    stopped(&pod, child);
+}
+
+/// Needs root, for a read-only root and another user.
+#[test]
+fn any_user_and_a_read_only_root_are_enough() {
+    use std::os::unix::fs::PermissionsExt as _;
+    assert!(geteuid().is_root(), "this test mounts and becomes another user: run it as root");
+    let pod = Pod::hello();
+    for (name, mode) in [(".", 0o755), ("vmimage.json", 0o444), ("volume", 0o777)] {
+        let mode = std::fs::Permissions::from_mode(mode);
+        fs_err::set_permissions(pod.desk.path(name), mode).unwrap();
+    }
+    fs_err::copy(PROGRAM, pod.desk.path("vmimage")).unwrap();
+    let log = pod.desk.write("termination-log", "");
+    fs_err::set_permissions(&log, std::fs::Permissions::from_mode(0o666)).unwrap();
+    // As the kubelet does: volume and log are mounts of their own, the rest is read-only.
+    let script = "for path in volume termination-log; do
+            mount --bind $path $path || exit 99
+        done
+        mount -o remount,bind,ro / || exit 99
+        cd \"$PWD\"
+        exec setpriv --reuid 12345 --regid 23456 --clear-groups ./vmimage \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh"]).args(pod.arguments());
+    pod.desk.at_home(&mut command);
+    command.env("TMPDIR", "/nonexistent");
+    let (result, _) = pod.succeeded(Ran::from(command.output().unwrap()));
+    assert_eq!(result.target_digest, sha256sum(&pod.desk.path("volume/disk.img")));
+}

@@ -1,0 +1,13 @@
+//! The program as users run it: the real binary, real files, foreign tools as judges.
+//!
+//! Does not look inside. Invariant: what is expected here was computed by another tool or by hand.
+
+#![cfg(all(feature = "cli", unix))]
+
+mod atomic;
+mod build;
+mod builder;
+mod errors;
+mod same_bytes;
+mod support;
+mod words;

@@ -1,0 +1,164 @@
+//! The CustomResourceDefinition as a document: on disk, bounded, described, structural.
+//!
+//! Needs no cluster; that a real API server takes it is tested in `e2e`.
+#![cfg(feature = "crd")]
+
+use serde_json::{Map, Value};
+use vmimage::api::crd;
+
+fn definition() -> Value {
+    serde_json::from_str(&crd::json().unwrap()).unwrap()
+}
+
+fn version() -> Value {
+    definition()["spec"]["versions"][0].clone()
+}
+
+/// Every schema below `schema`, with its path.
+fn schemas(path: &str, schema: &Value, visit: &mut dyn FnMut(&str, &Map<String, Value>)) {
+    visit(path, schema.as_object().unwrap_or_else(|| panic!("{path} is no schema")));
+    if let Some(Value::Object(properties)) = schema.get("properties") {
+        for (name, inner) in properties {
+            schemas(&format!("{path}.{name}"), inner, visit);
+        }
+    }
+    for (key, step) in [("items", "[]"), ("additionalProperties", "{}")] {
+        if let Some(inner) = schema.get(key) {
+            schemas(&format!("{path}{step}"), inner, visit);
+        }
+    }
+}
+
+fn visit(mut visitor: impl FnMut(&str, &Map<String, Value>)) {
+    let root = &version()["schema"]["openAPIV3Schema"];
+    for part in ["spec", "status"] {
+        schemas(part, &root["properties"][part], &mut visitor);
+    }
+}
+
+#[test]
+fn the_file_on_disk_is_what_crdgen_prints() {
+    let printed = crd::yaml().unwrap();
+    let stored = fs_err::read_to_string(crd::FILE).unwrap_or_default();
+    assert!(
+        stored == printed,
+        "{file} is not what the types say; run: cargo run --features crd --bin crdgen > {file}",
+        file = crd::FILE
+    );
+}
+
+#[test]
+fn the_yaml_means_the_same_to_a_foreign_reader() {
+    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let output = std::process::Command::new("python3").args(["-c", script, crd::FILE]).output();
+    let output =
+        output.unwrap_or_else(|e| panic!("python3 is needed (apt-get install python3-yaml): {e}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "python3-yaml is needed (apt-get install python3-yaml): {stderr}"
+    );
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), definition());
+}
+
+#[test]
+fn every_list_map_and_text_has_a_bound() {
+    let mut seen = 0;
+    visit(|path, schema| {
+        let has = |key: &str| schema.get(key).is_some_and(Value::is_u64);
+        let int_or_string = schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true));
+        match schema.get("type").and_then(Value::as_str) {
+            Some("string") => assert!(has("maxLength") || schema.contains_key("enum"), "{path}"),
+            Some("array") => {
+                assert!(has("maxItems"), "{path}");
+                assert!(schema.contains_key("x-kubernetes-list-type"), "{path}: list type");
+            }
+            Some("object") if schema.contains_key("additionalProperties") => {
+                assert!(has("maxProperties"), "{path}");
+            }
+            Some("object") => assert!(schema.contains_key("properties"), "{path}: open object"),
+            Some("integer" | "boolean") => {}
+            None if int_or_string => assert!(has("maxLength"), "{path}"),
+            other => panic!("{path}: type {other:?}"),
+        }
+        seen += 1;
+    });
+    assert!(seen > 60, "{seen}");
+}
+
+#[test]
+fn every_field_is_described_and_the_schema_is_structural() {
+    visit(|path, schema| {
+        let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        if !path.ends_with("[]") && !path.ends_with("{}") {
+            assert!(about.len() > 4, "{path} has no description");
+        }
+        for key in
+            ["$ref", "$defs", "oneOf", "allOf", "not", "nullable", "title", "$schema", "const"]
+        {
+            assert!(!schema.contains_key(key), "{path} has {key}");
+        }
+        if schema.contains_key("anyOf") {
+            assert!(schema.contains_key("x-kubernetes-int-or-string"), "{path} has anyOf");
+        }
+        let both = schema.contains_key("properties") && schema.contains_key("additionalProperties");
+        assert!(!both, "{path} has properties and additionalProperties");
+        let format = schema.get("format").and_then(Value::as_str);
+        assert!(
+            format.is_none_or(|f| ["int32", "int64", "date-time"].contains(&f)),
+            "{path}: {format:?}"
+        );
+    });
+}
+
+#[test]
+fn every_default_is_visible_and_status_has_none() {
+    let mut defaults = Vec::new();
+    visit(|path, schema| {
+        if let Some(default) = schema.get("default") {
+            defaults.push(format!("{path}={default}"));
+        }
+    });
+    let expected = [
+        "spec.architecture=\"amd64\"",
+        "spec.build={}",
+        "spec.build.maxAttempts=3",
+        "spec.build.resources={}",
+        "spec.build.timeoutSeconds=3600",
+        "spec.formats=[{\"type\":\"raw\"}]",
+        "spec.formats[].qcow2.compression=\"none\"",
+        "spec.publish[].pvc.accessModes=[\"ReadWriteOnce\"]",
+        "spec.suspend=false",
+    ];
+    assert_eq!(defaults, expected);
+}
+
+#[test]
+fn a_spec_with_all_defaults_filled_in_is_the_same_spec() {
+    let empty = vmimage::manifest::Spec::default();
+    let filled = serde_json::json!({
+        "architecture": "amd64", "formats": [{"type": "raw"}], "suspend": false,
+        "build": {"timeoutSeconds": 3600, "maxAttempts": 3, "resources": {}},
+    });
+    assert_eq!(vmimage::manifest::from_json(filled).unwrap(), empty);
+}
+
+#[test]
+fn names_columns_and_size() {
+    let definition = definition();
+    let spec = &definition["spec"];
+    assert_eq!(definition["metadata"]["name"], "vmimages.vmimage.dev");
+    assert_eq!(spec["scope"], "Namespaced");
+    assert_eq!(spec["names"]["shortNames"], serde_json::json!(["vmimg"]));
+    assert_eq!(spec["names"]["categories"], serde_json::json!(["vmimages"]));
+    let version = version();
+    assert_eq!(version["subresources"], serde_json::json!({"status": {}}));
+    let columns: Vec<_> = version["additionalPrinterColumns"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Ready", "Reason", "Format", "Size", "Digest", "Age"]);
+    assert_eq!(columns[4]["priority"], 1);
+    let rule = &version["schema"]["openAPIV3Schema"]["x-kubernetes-validations"][0]["rule"];
+    assert_eq!(rule, "size(self.metadata.name) <= 63");
+    let len = crd::json().unwrap().len();
+    assert!(len <= 240 << 10, "{len} bytes; client-side apply takes at most 256 KiB");
+}

@@ -1,0 +1,210 @@
+//! The hashes that decide whether something is built again, pinned.
+//!
+//! A pinned hash changes only with a writer's byte version (`hash::WRITERS`) or with the meaning of
+//! a document: then say so in the change log, for every user's images are built again. Each was
+//! computed outside of this program, from the JSON that stands beside it:
+//! `python3 -c "$SCRIPT" 'JSON'` with `SCRIPT` below, which the test runs, too.
+
+use std::process::Command;
+
+use vmimage::manifest::hash::{content_hash, format_hash, known_digests, pvc_hash};
+use vmimage::manifest::types::Pvc;
+use vmimage::manifest::{Spec, parse};
+
+const SCRIPT: &str = "import hashlib, json, sys
+text = json.dumps(json.loads(sys.argv[1]), sort_keys=True, separators=(',', ':'), ensure_ascii=False)
+print(hashlib.sha256(text.encode()).hexdigest())";
+
+/// SHA-256 of the canonical form of `json`, by Python.
+fn python(json: &str) -> String {
+    let output = Command::new("python3")
+        .args(["-c", SCRIPT, json])
+        .output()
+        .unwrap_or_else(|e| panic!("python3 is needed (apt-get install python3): {e}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn example(name: &str) -> Spec {
+    let text = fs_err::read_to_string(format!("examples/{name}.yaml")).unwrap();
+    parse(&text, &[]).unwrap().remove(0).image.spec
+}
+
+fn spec(spec: &str) -> Spec {
+    let head = "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {name: t}\n";
+    parse(&format!("{head}spec: {spec}\n"), &[]).unwrap().remove(0).image.spec
+}
+
+fn content(spec: &Spec) -> String {
+    content_hash(spec, &known_digests(spec)).unwrap()
+}
+
+/// What was computed, what is hashed, and what it must be.
+struct Pin {
+    ours: String,
+    json: &'static str,
+    hash: &'static str,
+}
+
+fn hold(pins: &[Pin]) {
+    for Pin { ours, json, hash } in pins {
+        assert_eq!(python(json), *hash, "the pin does not belong to {json}");
+        assert_eq!(ours, hash, "{json}");
+    }
+}
+
+/// The hash of a target or format of the example: its content hash belongs into the JSON.
+macro_rules! pins {
+    ($($ours:expr, $json:expr, $hash:literal;)*) => {
+        hold(&[$(Pin { ours: $ours, json: $json, hash: $hash }),*]);
+    };
+}
+
+#[test]
+fn hello() {
+    let spec = example("hello");
+    let content = content(&spec);
+    let pvc = spec.publish[0].pvc.as_ref().unwrap();
+    pins! {
+        content.clone(),
+        r#"{"v":1,"architecture":"amd64","boot":{"sector":{"message":"Hello World!"}},"disk":null,"inputs":{},"writers":{"sector":1}}"#,
+        "032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a";
+        pvc_hash(&content, pvc),
+        r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","kind":"pvc","format":{"type":"raw","writer":1},"name":null,"accessModes":["ReadWriteOnce"],"request":null,"storageClassName":null}"#,
+        "0e74a2e019734b626c30716c92591b4560c3ee3b19d0bd6a7ffe77f9264126d1";
+        format_hash(&content, &spec.formats[0]),
+        r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","format":{"type":"raw","writer":1,"options":null}}"#,
+        "713288f1a3d8af0669252f5ebf9219f5c49e725340319793d519379fb80e5d66";
+        format_hash(&content, &spec.formats[1]),
+        r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","format":{"type":"qcow2","writer":1,"options":{"compression":"zlib"}}}"#,
+        "6ee7a3c0462dbd96764abc83136c3c0b692389c2968bf5b8f9d5ef7943060263";
+    }
+}
+
+#[test]
+fn own_sector() {
+    let spec = example("own-sector");
+    let content = content(&spec);
+    pins! {
+        content.clone(),
+        r#"{"v":1,"architecture":"amd64","boot":{"sector":{}},"disk":{"size":"64Mi"},"inputs":{"spec.boot.sector.source":"sha256:d4441cd5a10bc73ecc4e8f4795a42182d4915b6dac78a7346670ee80124aa200"},"writers":{"sector":1}}"#,
+        "5e6ba1c6b0659023008716d571889659766626ee927e7515a75b4482d9a7b6aa";
+        pvc_hash(&content, spec.publish[0].pvc.as_ref().unwrap()),
+        r#"{"v":1,"content":"5e6ba1c6b0659023008716d571889659766626ee927e7515a75b4482d9a7b6aa","kind":"pvc","format":{"type":"raw","writer":1},"name":null,"accessModes":["ReadWriteOnce"],"request":null,"storageClassName":null}"#,
+        "26208aa0cdb425ad97d7ac499b7ad70a566ae7f9d4ae266198f502e9de430dfa";
+    }
+}
+
+#[test]
+fn empty_disk() {
+    let spec = example("empty-disk");
+    let content = content(&spec);
+    pins! {
+        content.clone(),
+        r#"{"v":1,"architecture":"amd64","boot":null,"disk":{"size":"1Gi"},"inputs":{},"writers":{}}"#,
+        "af0e5f4bc74b1a16d927a6fda5cfb4d3d06ae0d7d0be023e47a78b9438638739";
+        // The order of access modes means nothing.
+        pvc_hash(&content, spec.publish[0].pvc.as_ref().unwrap()),
+        r#"{"v":1,"content":"af0e5f4bc74b1a16d927a6fda5cfb4d3d06ae0d7d0be023e47a78b9438638739","kind":"pvc","format":{"type":"raw","writer":1},"name":null,"accessModes":["ReadWriteOnce","ReadWriteMany"],"request":null,"storageClassName":null}"#,
+        "b6c1e1b82a7762bd654317839f7b04309786ae836d897451458bcf0abd66c7a6";
+        format_hash(&content, &spec.formats[0]),
+        r#"{"v":1,"content":"af0e5f4bc74b1a16d927a6fda5cfb4d3d06ae0d7d0be023e47a78b9438638739","format":{"type":"qcow2","writer":1,"options":{"compression":"none"}}}"#,
+        "bfa3f3e669f2dfc0aad5340c9192ba951d3f8b5690c44904cff45048e25debde";
+    }
+}
+
+#[test]
+fn everything_that_shapes_a_volume() {
+    let pvc = spec(
+        "{disk: {size: 1Mi}, publish: [{name: a, pvc: {name: c, request: 4Mi, storageClassName: s, accessModes: [ReadWriteOncePod]}}]}",
+    );
+    let content = content(&pvc);
+    pins! {
+        content.clone(),
+        r#"{"v":1,"architecture":"amd64","boot":null,"disk":{"size":"1Mi"},"inputs":{},"writers":{}}"#,
+        "f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49";
+        pvc_hash(&content, pvc.publish[0].pvc.as_ref().unwrap()),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","kind":"pvc","format":{"type":"raw","writer":1},"name":"c","accessModes":["ReadWriteOncePod"],"request":"4Mi","storageClassName":"s"}"#,
+        "1b55377b5bfa8188ac7de19fcd23293dca8239b8f4baa9a249f7b237109c5f5c";
+        self::content(&spec("{architecture: i386, boot: {sector: {message: \"é\\n\"}}}")),
+        r#"{"v":1,"architecture":"i386","boot":{"sector":{"message":"é\n"}},"disk":null,"inputs":{},"writers":{"sector":1}}"#,
+        "40e668a9ccc1ed834ec379bec11fdca607a74b87e9e9ee4d4c32836732769969";
+    }
+}
+
+const PLAIN: &str = "{disk: {size: 1Gi}, publish: [{name: a, pvc: {}}]}";
+
+#[test]
+fn a_default_that_is_written_out_changes_no_hash() {
+    let base = spec(PLAIN);
+    for same in [
+        "{architecture: amd64, disk: {size: 1Gi}, publish: [{name: a, pvc: {accessModes: [ReadWriteOnce]}}]}",
+        "{disk: {size: 1024Mi}, publish: [{name: a, pvc: {}}], formats: [{type: raw}], suspend: false}",
+        "{disk: {size: 1073741824}, publish: [{name: a, pvc: {}}], build: {timeoutSeconds: 3600, maxAttempts: 3, resources: {}}}",
+        "{disk: {size: \"0001Gi\"}, publish: [{name: b, pvc: {}}], build: {timeoutSeconds: 20, tolerations: [{operator: Exists}]}}",
+    ] {
+        let other = spec(same);
+        assert_eq!(content(&other), content(&base), "{same}");
+        let hash = |spec: &Spec| pvc_hash(&content(spec), spec.publish[0].pvc.as_ref().unwrap());
+        assert_eq!(hash(&other), hash(&base), "{same}");
+    }
+    let json = |spec: &Spec| serde_json::to_value(spec).unwrap();
+    let written = "{architecture: amd64, disk: {size: 1Gi}, publish: [{name: a, pvc: {accessModes: [ReadWriteOnce]}}], formats: [{type: raw}], suspend: false, build: {timeoutSeconds: 3600, maxAttempts: 3, resources: {}, tolerations: []}}";
+    assert_eq!(json(&spec(written)), json(&base));
+    assert_eq!(Pvc::default(), *base.publish[0].pvc.as_ref().unwrap());
+    assert_eq!(Spec::default(), Spec { disk: None, publish: Vec::new(), ..base });
+}
+
+#[test]
+fn what_does_not_change_the_disk_changes_no_content_hash() {
+    let base = content(&spec(PLAIN));
+    for same in [
+        "{disk: {size: 1Gi}, suspend: true}",
+        "{disk: {size: 1Gi}, formats: [{type: qcow2, qcow2: {compression: zstd}}]}",
+        "{disk: {size: 1Gi}, build: {maxAttempts: 9}}",
+        "{disk: {size: 1Gi}, publish: [{name: z, pvc: {name: other}}]}",
+    ] {
+        assert_eq!(content(&spec(same)), base, "{same}");
+    }
+    for other in [
+        "{disk: {size: 1025Mi}}",
+        "{architecture: i386, disk: {size: 1Gi}}",
+        "{disk: {size: 1Gi}, boot: {sector: {message: a}}}",
+    ] {
+        assert_ne!(content(&spec(other)), base, "{other}");
+    }
+    let message =
+        |text: &str| content(&spec(&format!("{{boot: {{sector: {{message: {text}}}}}}}")));
+    assert_ne!(message("a"), message("b"));
+}
+
+#[test]
+fn an_input_counts_by_its_bytes() {
+    let source =
+        |source: &str| content(&spec(&format!("{{boot: {{sector: {{source: {source}}}}}}}")));
+    let text = source("{inline: {text: hello}}");
+    assert_eq!(source("{inline: {base64: aGVsbG8=}}"), text);
+    assert_eq!(source("{inline: {base64: 'aGVs bG8='}}"), text);
+    // echo -n hello | sha256sum
+    let digest = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    assert_eq!(source(&format!("{{file: anywhere, digest: '{digest}'}}")), text);
+    assert_ne!(source("{inline: {text: hello!}}"), text);
+    let unknown = spec("{boot: {sector: {source: {file: a}}}}");
+    let error = content_hash(&unknown, &known_digests(&unknown)).unwrap_err();
+    assert_eq!(error.to_string(), "spec.boot.sector.source: the digest of this input is not known");
+}
+
+#[test]
+fn everything_that_shapes_the_volume_changes_its_hash() {
+    let hash = |pvc: &str| {
+        let spec = spec(&format!("{{disk: {{size: 1Gi}}, publish: [{{name: a, pvc: {pvc}}}]}}"));
+        pvc_hash(&content(&spec), spec.publish[0].pvc.as_ref().unwrap())
+    };
+    let mut seen = std::collections::BTreeSet::from([hash("{}")]);
+    for pvc in
+        ["{name: x}", "{request: 2Gi}", "{storageClassName: x}", "{accessModes: [ReadWriteMany]}"]
+    {
+        assert!(seen.insert(hash(pvc)), "{pvc}");
+    }
+    assert_eq!(hash("{request: 2Gi}"), hash("{request: 2048Mi}"));
+}
