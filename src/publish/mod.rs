@@ -1,1 +1,9 @@
-//! Publishes a finished medium.
+//! Puts a finished medium where machines find it.
+//!
+//! Builds nothing and knows no Kubernetes. Invariant: nothing is ever visible half-written, and
+//! nothing that is not ours is changed or removed.
+
+mod error;
+pub mod volume;
+
+pub use error::Error;

@@ -18,5 +18,5 @@ pub use error::{Error, Kind, Origin};
 pub use extent::Extent;
 pub use file::{AtomicFile, FileSource};
 pub use progress::{Progress, Silent};
-pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
+pub use sectors::{ByteSource, Padded, SectorSource, is_zero, read_exact_at};
 pub use sink::{MemorySink, PositionalSink, StreamSink};

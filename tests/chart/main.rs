@@ -1,0 +1,8 @@
+//! The Helm chart as Helm renders it, and what is generated from it.
+//!
+//! Does not talk to a cluster; the end-to-end cases apply the same manifests to a real one.
+//! Invariant: a missing Helm is a failure.
+
+mod helm;
+mod objects;
+mod values;
