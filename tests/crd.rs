@@ -2,6 +2,7 @@
 //!
 //! Needs no cluster; that a real API server takes it is tested in `e2e`.
 #![cfg(feature = "crd")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use serde_json::{Map, Value};
 use vmimage::api::crd;

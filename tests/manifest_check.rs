@@ -1,4 +1,5 @@
 //! Which documents are accepted: every row of the table, the bounds of the schema, the examples.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::collections::BTreeSet;
 

@@ -4,6 +4,7 @@
 //! a document: then say so in the change log, for every user's images are built again. Each was
 //! computed outside of this program, from the JSON that stands beside it:
 //! `python3 -c "$SCRIPT" 'JSON'` with `SCRIPT` below, which the test runs, too.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::process::Command;
 

@@ -1,11 +1,9 @@
-//! What a text is taken for: messages, places, scalars, streams, aliases, overrides, limits.
+//! What a text is taken for: messages, places, scalars, streams, aliases, limits.
 //!
-//! Does not test which documents are accepted (see `manifest_check`).
+//! Does not test which documents are accepted (`manifest_check`) nor overrides (`manifest_set`).
 
-use proptest::prelude::*;
 use vmimage::manifest::parse::{MAX_DEPTH, MAX_NODES, MAX_TEXT};
-use vmimage::manifest::types::{Compression, FormatKind};
-use vmimage::manifest::{FieldPath, Override, ParseError, from_json, parse};
+use vmimage::manifest::{FieldPath, ParseError, parse};
 
 /// A document with this spec, which begins in line 4.
 fn with_spec(spec: &str) -> String {
@@ -25,10 +23,6 @@ fn shown(error: &ParseError) -> String {
     let place = error.place().map(|at| format!("{}:{} ", at.line, at.column)).unwrap_or_default();
     let path = error.path().map(|path| format!("{path}: ")).unwrap_or_default();
     format!("{place}{path}{error}")
-}
-
-fn set(text: &str) -> Override {
-    text.parse().unwrap()
 }
 
 #[test]
@@ -85,6 +79,8 @@ fn what_does_not_fit_is_named_with_place_path_and_remedy() {
     ] {
         assert_eq!(shown(&refused(&with_spec(spec))), says);
     }
+    let long = shown(&refused(&with_spec("spec: {disk: {size: \"0000000000000000001Mi\"}}")));
+    assert_eq!(long, "4:15 spec.disk.size: has 21 characters, at most 20 are allowed");
     let negative = shown(&refused(&with_spec("spec: {disk: {size: -5}}")));
     assert!(negative.starts_with("4:15 spec.disk.size: \"-5\" is not a size"), "{negative}");
 }
@@ -335,12 +331,24 @@ fn streams_hold_several_documents_and_empty_ones_are_skipped() {
 }
 
 #[test]
+fn line_ends_of_windows_change_nothing() {
+    let text =
+        with_spec("spec:\n  boot:\n    sector:\n      message: |\n        one\n        two\n");
+    let windows = parse(&text.replace('\n', "\r\n"), &[]).unwrap().remove(0);
+    assert_eq!(windows.image, parse(&text, &[]).unwrap()[0].image);
+    assert_eq!(windows.places.of(&FieldPath::new("spec.boot.sector.message")).unwrap().line, 7);
+}
+
+#[test]
 fn json_is_read_by_the_same_parser() {
     let text = "{\n\t\"apiVersion\": \"vmimage.dev/v1alpha1\",\n\t\"kind\": \"VMImage\",\n\t\"metadata\": {\"name\": \"t\"},\n\t\"spec\": {\"boot\": {\"sector\": {\"message\": \"a\\/\\u0041\\n\"}}, \"suspend\": true}\n}\n";
     let document = parse(text, &[]).unwrap().remove(0);
     let sector = document.image.spec.boot.as_ref().unwrap().sector.as_ref().unwrap();
     assert_eq!(sector.message.as_deref(), Some("a/A\n"));
     assert_eq!(document.places.of(&FieldPath::new("spec.suspend")).unwrap().line, 5);
+    let pair = text.replace("\\u0041", "\\ud83d\\ude00");
+    let pair = parse(&pair, &[]).unwrap().remove(0).image.spec.boot.unwrap().sector.unwrap();
+    assert_eq!(pair.message.as_deref(), Some("a/😀\n"));
     let minified: serde_json::Value = serde_json::from_str(text).unwrap();
     assert_eq!(parse(&minified.to_string(), &[]).unwrap()[0].image, document.image);
 }
@@ -356,136 +364,5 @@ fn a_field_that_is_not_there_has_the_place_of_what_holds_it() {
     ] {
         let place = document.places.of(&FieldPath::new(path)).unwrap();
         assert_eq!((place.line, place.column), at, "{path}");
-    }
-}
-
-#[test]
-fn overrides_change_add_and_append() {
-    let text = with_spec("spec:\n  disk: {size: 1Mi}\n  formats: [{type: raw}]\n");
-    let given = [
-        "spec.disk.size=64Mi",
-        "spec.formats[0].type=qcow2",
-        "spec.formats[0].qcow2.compression=zstd",
-        "spec.formats[1]={type: raw}",
-        "spec.boot.sector.message=on: [it's] #1",
-        "spec.build.nodeSelector[\"kubernetes.io/os\"]=0755",
-        "spec.publish=[{name: a, pvc: {}}]",
-        "spec.suspend=true",
-        "metadata.name=other",
-    ]
-    .map(set);
-    let document = parse(&text, &given).unwrap().remove(0);
-    let spec = &document.image.spec;
-    assert_eq!(document.image.metadata.name, "other");
-    assert_eq!(spec.disk.as_ref().unwrap().size.unwrap().0.get(), 64 << 20);
-    assert_eq!(spec.formats[0].qcow2.as_ref().unwrap().compression, Compression::Zstd);
-    assert_eq!(spec.formats[1].kind, FormatKind::Raw);
-    let sector = spec.boot.as_ref().unwrap().sector.as_ref().unwrap();
-    assert_eq!(sector.message.as_deref(), Some("on: [it's] #1"));
-    assert_eq!(spec.build.node_selector["kubernetes.io/os"], "0755");
-    assert_eq!(spec.publish.len(), 1);
-    assert!(spec.suspend);
-    let quoted = parse(&text, &[set("spec.boot.sector.message=\"a\\nb\"")]).unwrap().remove(0);
-    let sector = quoted.image.spec.boot.unwrap().sector.unwrap();
-    assert_eq!(sector.message.as_deref(), Some("a\nb"));
-}
-
-#[test]
-fn overrides_that_do_not_fit_say_where_they_come_from() {
-    let text = with_spec("spec:\n  disk: {size: 1Mi}\n");
-    for (given, says) in [
-        (
-            "spec.boot.sector.mesage=x",
-            "spec.boot.sector.mesage: unknown field; did you mean message? known: message, source (given with --set)",
-        ),
-        (
-            "spec.suspend=yes",
-            "spec.suspend: yes without quotes is true to YAML 1.1 and the text \"yes\" to YAML 1.2; write \"yes\" in quotes, or true (given with --set)",
-        ),
-        (
-            "spec.disk.size.x=1",
-            "spec.disk.size.x: spec.disk.size has no members that could be set with --set: it is a single value",
-        ),
-        (
-            "spec.formats[2].type=raw",
-            "spec.formats[2].type: the list has 0 elements; --set can change 0 to 0 and append with index 0",
-        ),
-        ("spec.disk=[", "not YAML"),
-        ("spec.suspend=true\n---\nfalse", "is not one YAML value"),
-        ("spec.disk=", "spec.disk: the value \"\" given with --set is not one YAML value"),
-    ] {
-        let error = shown(&parse(&text, &[set(given)]).unwrap_err());
-        assert!(error.contains(says), "{given}: {error}");
-    }
-    for form in ["spec", "=x", "spec..a=1", "spec[=1", "a b=1"] {
-        assert!(form.parse::<Override>().is_err(), "{form}");
-    }
-}
-
-#[test]
-fn the_controller_reads_what_the_api_server_stored() {
-    let stored = serde_json::json!({
-        "architecture": "amd64", "suspend": false, "build": {
-            "timeoutSeconds": 3600, "maxAttempts": 3,
-            "resources": {"requests": {"cpu": 2, "memory": "64Mi"}},
-        },
-        "disk": {"size": 1048576}, "formats": [{"type": "qcow2", "qcow2": {"compression": "none"}}],
-        "publish": [{"name": "a", "pvc": {"accessModes": ["ReadWriteOnce"]}}],
-    });
-    let spec = from_json(stored).unwrap();
-    assert_eq!(spec.build.resources.requests["cpu"].as_str(), "2");
-    assert_eq!(spec.disk.unwrap().size.unwrap().0.get(), 1 << 20);
-    let error = from_json(serde_json::json!({"newField": 1})).unwrap_err();
-    assert!(shown(&error).starts_with("spec.newField: unknown field"), "{error}");
-    let error = from_json(serde_json::json!({"disk": {"size": "1M"}})).unwrap_err();
-    assert!(shown(&error).starts_with("spec.disk.size: 1M is a decimal size"), "{error}");
-    assert!(from_json(serde_json::json!("text")).is_err());
-}
-
-const WHOLE: &str = include_str!("../examples/hello.yaml");
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
-    #[test]
-    fn any_text_is_answered(text in ".*") {
-        let _ = parse(&text, &[]);
-    }
-
-    #[test]
-    fn any_yaml_like_text_is_answered(text in "[-a:b{}\\[\\],\"'|>&*!?#% \n\t~<=0.x_]{0,80}") {
-        let _ = parse(&text, &[]);
-        let _ = parse(&with_spec(&format!("spec: {text}")), &[]);
-    }
-
-    #[test]
-    fn mutated_documents_are_answered(at in 0..WHOLE.len(), len in 0..20usize, put in "[-a:{}\\[\\],\"'|&*! \n\t0é]{0,6}") {
-        let mut chars: Vec<char> = WHOLE.chars().collect();
-        let end = (at + len).min(chars.len());
-        chars.splice(at.min(end)..end, put.chars());
-        let text: String = chars.into_iter().collect();
-        if let Ok(documents) = parse(&text, &[]) {
-            for document in documents {
-                let _ = vmimage::manifest::check(&document.image);
-            }
-        }
-    }
-
-    #[test]
-    fn any_override_is_answered(path in "[a-c.\\[\\]0-9\"]{0,12}", value in "[-a:{}\\[\\],\"'|&*! \n0]{0,8}") {
-        if let Ok(given) = format!("spec.{path}={value}").parse::<Override>() {
-            let _ = parse(WHOLE, &[given]);
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_back(message in "[ -~]{1,40}", size in 1u64..1 << 40) {
-        let mut image = parse(WHOLE, &[]).unwrap().remove(0).image;
-        image.spec.boot.as_mut().unwrap().sector.as_mut().unwrap().message = Some(message);
-        image.spec.disk = Some(vmimage::manifest::types::Disk {
-            size: Some(vmimage::manifest::Size(vmimage::units::ByteSize::bytes(size * 512))),
-        });
-        let text = serde_json::to_string(&image).unwrap();
-        prop_assert_eq!(&parse(&text, &[]).unwrap()[0].image, &image);
     }
 }

@@ -22,7 +22,8 @@ pub(super) struct Hashes {
 
 /// Reads and checks the document.
 pub(super) fn read(path: &Path) -> Result<VMImage, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { source })?;
+    let text =
+        fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let mut documents = parse(&text, &[])?;
     let found = documents.len();
     let image = match documents.pop() {

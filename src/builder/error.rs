@@ -3,6 +3,7 @@
 //! Does not print. Invariant: one function maps the engine's kinds to codes, for desk and pod.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::engine::base::{self, Kind};
 use crate::manifest::hash::UnknownDigest;
@@ -14,8 +15,10 @@ use crate::report::Code;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The document's file cannot be read.
-    #[error("reading the document")]
+    #[error("reading {}", path.display())]
     Read {
+        /// Its path.
+        path: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
@@ -136,15 +139,32 @@ fn joined(problems: &[Problem]) -> String {
     texts.join("; ")
 }
 
-/// An error with its causes, outermost first.
+/// An error with its causes, outermost first. The message of an I/O error that only wraps another
+/// is left out: what was attempted on which file has been said by then.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
         cause = inner.source();
+        let wraps = inner.downcast_ref::<io::Error>().is_some_and(|e| e.get_ref().is_some());
+        if !(wraps && cause.is_some()) {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+        }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_says_everything_once() {
+        let source = fs_err::File::open("/nonexistent/file").unwrap_err();
+        let error = Error::Read { path: "/nonexistent/file".into(), source };
+        let text = "reading /nonexistent/file: No such file or directory (os error 2)";
+        assert_eq!(chain(&error), text);
+    }
 }

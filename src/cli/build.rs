@@ -48,8 +48,8 @@ pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
         output,
         interrupt: Interrupt::listen()?,
     };
-    fs::create_dir_all(directory)
-        .map_err(|e| Failure::io(Code::Io, "making the output directory", &e))?;
+    let attempt = format!("making the directory {}", directory.display());
+    fs::create_dir_all(directory).map_err(|e| Failure::io(Code::Io, &attempt, e))?;
     let built = prepared.iter().map(|p| run.build(p)).collect::<Result<Vec<_>, _>>()?;
     run.interrupt.check()?;
     let result = result(&built);

@@ -46,7 +46,7 @@ impl File {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let stdin = path.as_os_str() == "-";
         let name = if stdin { "<stdin>".to_owned() } else { path.display().to_string() };
-        let fail = |e| Failure::io(Code::InvalidInput, &format!("reading {name}"), &e);
+        let fail = |e| Failure::io(Code::InvalidInput, &format!("reading {name}"), e);
         let mut bytes = Vec::new();
         if stdin {
             std::io::stdin()

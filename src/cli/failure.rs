@@ -50,8 +50,8 @@ impl Failure {
 
     /// Reading or writing failed.
     #[must_use]
-    pub(super) fn io(code: Code, attempt: &str, error: &io::Error) -> Self {
-        Self::new(code, format!("{attempt}: {}", chain(error)))
+    pub(super) fn io(code: Code, attempt: &str, error: io::Error) -> Self {
+        Self::new(code, chain(&base::Error::io(attempt, error)))
     }
 
     /// The same failure, about this field.

@@ -157,7 +157,7 @@ fn to_stdout(bytes: &[u8]) -> io::Result<()> {
 fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::io(Code::Io, "writing to standard output", &error))
+            Err(Failure::io(Code::Io, "writing to standard output", error))
         }
         _ => Ok(()),
     }

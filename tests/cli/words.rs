@@ -107,7 +107,7 @@ fn image_files_are_inspected_by_name_flag_or_guess() {
             serde_json::from_str(&desk.run(&["inspect", file, "--json"]).ok()).unwrap();
         assert!(value.is_object(), "{value}");
     }
-    fs_err::copy(desk.path("hello.qcow2"), desk.path("mystery")).unwrap();
+    fs_err::hard_link(desk.path("hello.qcow2"), desk.path("mystery")).unwrap();
     let err = desk.run(&["inspect", "mystery"]).failed(66);
     assert!(err.contains("--format") && err.contains("--detect"), "{err}");
     let by_name = desk.run(&["inspect", "hello.qcow2", "--json"]).ok();

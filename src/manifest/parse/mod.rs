@@ -8,6 +8,7 @@
 //! same to `kubectl apply`; nothing panics, and work is bounded by the limits in `tree`.
 
 mod error;
+mod json;
 mod overrides;
 mod place;
 mod scalar;
@@ -35,7 +36,7 @@ pub struct Document {
 
 /// Every document of a YAML stream, or the one of a JSON text, after `overrides` were put into it.
 pub fn parse(text: &str, overrides: &[Override]) -> Result<Vec<Document>, ParseError> {
-    let trees = tree::read(text)?;
+    let trees = tree::read(&json::without_surrogates(text))?;
     if trees.is_empty() {
         return Err(ErrorKind::NoDocument.at(None));
     }
