@@ -49,6 +49,22 @@ fn the_file_on_disk_is_what_crdgen_prints() {
 }
 
 #[test]
+fn the_types_of_kubernetes_lose_nothing() {
+    // Their limits are floating-point numbers: 10 comes back as 10.0.
+    fn whole(value: &Value) -> Value {
+        match value {
+            Value::Number(number) => number.as_f64().unwrap().into(),
+            Value::Array(list) => list.iter().map(whole).collect(),
+            Value::Object(map) => map.iter().map(|(key, v)| (key.clone(), whole(v))).collect(),
+            other => other.clone(),
+        }
+    }
+    let typed = serde_json::to_value(crd::definition().unwrap()).unwrap();
+    assert_eq!(whole(&typed), whole(&definition()));
+    assert!(!crd::yaml().unwrap().contains("10.0"));
+}
+
+#[test]
 fn the_yaml_means_the_same_to_a_foreign_reader() {
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let output = std::process::Command::new("python3").args(["-c", script, crd::FILE]).output();

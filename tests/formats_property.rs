@@ -1,4 +1,5 @@
 //! Random sparse media through the writers and back.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 #[expect(dead_code, reason = "the samples are for the oracle tests")]
 #[path = "support/media.rs"]

@@ -283,6 +283,10 @@ fn depth_and_length_have_limits() {
         let error = refused(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
         assert!(error.to_string().contains(says), "{depth}: {error}");
     }
+    // An alias brings its depth along.
+    let (open, close) = ("[".repeat(40), "]".repeat(40));
+    let error = refused(&format!("a: &a {open}{close}\nb: {open}*a{close}\n"));
+    assert_eq!(error.to_string(), "lists and objects are nested more than 64 deep");
     let error = refused(&" ".repeat(MAX_TEXT + 1));
     assert_eq!(error.to_string(), "the text has 1048577 bytes; at most 1048576 are read");
 }

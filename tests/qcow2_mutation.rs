@@ -2,6 +2,7 @@
 //! never panics or takes more memory than it says.
 //!
 //! One test alone in its program, since it looks at the memory of the whole process.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 #[expect(dead_code, reason = "the samples are for the oracle tests")]
 #[path = "support/media.rs"]
@@ -48,7 +49,7 @@ fn use_all(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
 
 /// The most address space that the process ever had.
 fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = fs_err::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmPeak:")).unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib << 10

@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 
+use tokio::sync::watch;
+
 use super::config::Config;
 use crate::api::{Image, labels};
 use crate::metrics::Metrics;
@@ -26,6 +28,21 @@ pub(super) struct Caches {
     pub(super) jobs: Store<Job>,
     pub(super) pods: Store<Pod>,
     pub(super) claims: Store<PersistentVolumeClaim>,
+    /// How many of them were filled.
+    pub(super) filled: watch::Receiver<usize>,
+}
+
+impl Caches {
+    /// Whether all of them were filled: what is not in them then is not in the cluster.
+    pub(super) fn are_filled(&self) -> bool {
+        *self.filled.borrow() >= 4
+    }
+
+    /// Waits until all of them were filled.
+    pub(super) async fn fill(&self) {
+        // An error means that the watches have ended: so will the program.
+        let _ = self.filled.clone().wait_for(|count| *count >= 4).await;
+    }
 }
 
 /// What reconciling may touch.

@@ -1,7 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 //!
-//! Knows nothing of images. Invariant: `/readyz` answers 200 only while all caches are filled and
-//! the program is not ending.
+//! Knows nothing of images. Invariant: `/readyz` answers 200 only once all caches were filled.
 
 use std::sync::Arc;
 
@@ -21,7 +20,6 @@ use crate::metrics::Metrics;
 pub(super) struct Shown {
     pub(super) metrics: Arc<Metrics>,
     pub(super) caches: Vec<Caches>,
-    pub(super) ready: watch::Receiver<bool>,
 }
 
 /// Serves until `stop` turns true.
@@ -43,7 +41,7 @@ pub(super) async fn serve(
 }
 
 async fn readyz(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
-    if *shown.ready.borrow() {
+    if shown.caches.iter().all(Caches::are_filled) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled\n")

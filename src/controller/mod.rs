@@ -76,18 +76,8 @@ pub async fn run(
     let scopes = scopes(&client, &config, &metrics, &stop);
     let caches: Vec<_> = scopes.iter().map(|scope| scope.caches.clone()).collect();
 
-    let (ready, is_ready) = watch::channel(false);
-    let shown = Shown { metrics, caches: caches.clone(), ready: is_ready };
-    let server = tokio::spawn(serve(listener, shown, stop.clone()));
-    let filling = tokio::spawn(async move {
-        let filled = join_all(caches.iter().map(Scope::filled)).await;
-        // Nobody listens any more only when the program is ending.
-        let _ = ready.send(filled.into_iter().all(|filled| filled));
-        tracing::info!("all caches are filled");
-        ready
-    });
+    let server = tokio::spawn(serve(listener, Shown { metrics, caches }, stop.clone()));
     join_all(scopes.into_iter().map(Scope::run)).await;
-    filling.abort();
     if !*stop.borrow() {
         server.abort();
         return Err(Error::WatchEnded);

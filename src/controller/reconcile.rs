@@ -52,6 +52,7 @@ pub(super) enum Error {
 
 /// Brings `image` one step further.
 pub(super) async fn reconcile(image: Arc<Image>, context: Arc<Context>) -> Result<Next, Error> {
+    context.caches.fill().await;
     let timer = context.metrics.reconcile_timer();
     let answer = run(&image, &context).await;
     context.metrics.reconciled(if answer.is_ok() { "ok" } else { "error" });

@@ -42,15 +42,6 @@ impl Scope {
     pub(super) async fn run(self) {
         self.run.await;
     }
-
-    /// Waits until all caches are filled.
-    pub(super) async fn filled(caches: &Caches) -> bool {
-        let Caches { images, jobs, pods, claims } = caches;
-        images.wait_until_ready().await.is_ok()
-            && jobs.wait_until_ready().await.is_ok()
-            && pods.wait_until_ready().await.is_ok()
-            && claims.wait_until_ready().await.is_ok()
-    }
 }
 
 /// Prepares the controller of one namespace, or of the whole cluster.
@@ -65,18 +56,20 @@ pub(super) fn scope(
     let (jobs, job_writer) = reflector::store();
     let (pods, pod_writer) = reflector::store();
     let (claims, claim_writer) = reflector::store();
-    let caches = Caches { images: images.clone(), jobs, pods, claims };
+    let (filled, is_filled) = watch::channel(0);
+    let fill = Fill { count: Arc::new(filled), metrics: metrics.clone() };
+    let caches = Caches { images: images.clone(), jobs, pods, claims, filled: is_filled };
     let context = Context::new(client.clone(), config.clone(), metrics.clone(), caches.clone());
 
     let all = Watch::default().page_size(PAGE);
     let ours = all.clone().labels(&labels::selector());
-    let trigger = cached(image_writer, watcher(api(client, namespace), all), metrics)
+    let trigger = cached(image_writer, watcher(api(client, namespace), all), &fill)
         .applied_objects()
         .predicate_filter(what_matters, PredicateConfig::default());
-    let jobs = touched::<Job>(job_writer, api(client, namespace), &ours, metrics);
-    let pods = touched::<Pod>(pod_writer, api(client, namespace), &ours, metrics);
+    let jobs = touched::<Job>(job_writer, api(client, namespace), &ours, &fill);
+    let pods = touched::<Pod>(pod_writer, api(client, namespace), &ours, &fill);
     let claims =
-        touched::<PersistentVolumeClaim>(claim_writer, api(client, namespace), &ours, metrics);
+        touched::<PersistentVolumeClaim>(claim_writer, api(client, namespace), &ours, &fill);
 
     let stopped = async move {
         // An error means that the sender is gone: the program is ending.
@@ -104,20 +97,34 @@ where
     }
 }
 
+/// Counts caches that were filled for the first time. `Store::wait_until_ready` is no help here: it
+/// wakes only one of several waiters (kube 5.0), and the `Controller` is one already.
+#[derive(Clone)]
+struct Fill {
+    count: Arc<watch::Sender<usize>>,
+    metrics: Arc<Metrics>,
+}
+
 /// A watch whose objects are kept in a cache, without the parts that nobody here reads.
 fn cached<K>(
     writer: Writer<K>,
     watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-    metrics: &Arc<Metrics>,
+    fill: &Fill,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    let metrics = metrics.clone();
+    let (fill, metrics) = (fill.clone(), fill.metrics.clone());
+    let mut first = true;
     watch
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) && std::mem::take(&mut first) {
+                fill.count.send_modify(|count| *count += 1);
+            }
+        })
         .inspect_err(move |error| {
             tracing::warn!(kind = %K::kind(&()), %error, "a watch was interrupted");
             metrics.watch_error(&K::kind(&()));
@@ -129,7 +136,7 @@ fn touched<K>(
     writer: Writer<K>,
     api: Api<K>,
     watch: &Watch,
-    metrics: &Arc<Metrics>,
+    fill: &Fill,
 ) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
 where
     K: Resource<DynamicType = ()>
@@ -140,7 +147,7 @@ where
         + Sync
         + 'static,
 {
-    cached(writer, watcher(api, watch.clone()), metrics).touched_objects()
+    cached(writer, watcher(api, watch.clone()), fill).touched_objects()
 }
 
 /// The image that an object was made for.

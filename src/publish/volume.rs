@@ -56,7 +56,7 @@ pub fn publish(
     progress: &dyn Progress,
 ) -> Result<Published, Error> {
     let size = ByteSize::bytes(medium.len()).round_up(UNIT).map_err(EngineError::from)?.get();
-    let disk = Padded::new(medium, size);
+    let disk = Padded::new(medium, size)?;
     let target = params.directory.join(DISK);
     let there = survey(params.directory)?;
     for leftover in &there.partial {
@@ -126,7 +126,7 @@ fn write(
     let temporary = params.directory.join(format!("{}{short}{}", PARTIAL.0, PARTIAL.1));
     let file = AtomicFile::create_as(target, &temporary)?;
     fchmod(file.file(), MODE).map_err(|e| EngineError::io("setting the disk's mode", e.into()))?;
-    let sink = Hashing { file: &file, state: Mutex::new((Sha256::new(), 0)) };
+    let sink = Hashing { file: &file, state: Mutex::new((Sha256::new(), 0)), progress };
     raw::write(disk, &sink, progress)?;
     let digest = sink.finish(disk.len())?;
     file.commit()?;
@@ -138,13 +138,15 @@ fn write(
 struct Hashing<'a> {
     file: &'a AtomicFile,
     state: Mutex<(Sha256, u64)>,
+    /// Asked while holes are hashed: they take time although nothing is written.
+    progress: &'a dyn Progress,
 }
 
 impl Hashing<'_> {
     /// The digest of all `len` bytes.
     fn finish(self, len: u64) -> Result<String, EngineError> {
         let (mut hash, at) = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        zeros(&mut hash, at, len)?;
+        zeros(&mut hash, at, len, self.progress)?;
         Ok(format!("sha256:{}", hex::encode(hash.finalize())))
     }
 }
@@ -153,7 +155,7 @@ impl PositionalSink for Hashing<'_> {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), EngineError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (hash, at) = &mut *state;
-        zeros(hash, *at, offset)?;
+        zeros(hash, *at, offset, self.progress)?;
         hash.update(bytes);
         *at = offset + bytes.len() as u64;
         self.file.write_at(offset, bytes)
@@ -164,8 +166,13 @@ impl PositionalSink for Hashing<'_> {
     }
 }
 
-/// Hashes zeros from `from` up to `to`.
-fn zeros(hash: &mut Sha256, from: u64, to: u64) -> Result<(), EngineError> {
+/// Hashes zeros from `from` up to `to`; can be cancelled.
+fn zeros(
+    hash: &mut Sha256,
+    from: u64,
+    to: u64,
+    progress: &dyn Progress,
+) -> Result<(), EngineError> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut left = to.checked_sub(from).ok_or_else(|| {
         EngineError::new(Kind::Io, format!("a write at {to} came after one that ended at {from}"))
@@ -174,6 +181,7 @@ fn zeros(hash: &mut Sha256, from: u64, to: u64) -> Result<(), EngineError> {
         let part = left.min(ZEROS.len() as u64);
         hash.update(ZEROS.get(..part as usize).unwrap_or_default());
         left -= part;
+        progress.advance(0)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::helm::{file, try_render, yaml};
 
@@ -70,12 +70,14 @@ fn values_that_cannot_work_are_refused() {
         "image.pullPolicy=Sometimes",
         "watchNamespaces={a.b}",
         "watchNamespaces={a,a}",
-        "filesystemOverhead=1.5",
+        "filesystemOverhead=1",
+        "filesystemOverhead=0.0000001",
         "filesystemOverhead=6%",
         "classOverhead.a=-0.1",
         "classMinimum.a=8M",
         "classMinimum.A=8Mi",
         "concurrency=0",
+        "concurrency=1001",
         "logFormat=xml",
         "listenAddress=localhost:80",
         "runAsUser=0",
@@ -127,7 +129,7 @@ fn the_readme_has_every_value_with_its_default() {
         let Some(row) = line.strip_prefix("| `") else { continue };
         let (name, rest) = row.split_once("` | `").unwrap_or_else(|| panic!("{line}"));
         let (default, meaning) = rest.split_once("` | ").unwrap_or_else(|| panic!("{line}"));
-        let default = yaml(default).pop().unwrap_or_else(|| json!(null));
+        let default = yaml(default).pop().unwrap_or(Value::Null);
         assert!(meaning.len() > "| ".len(), "{line}");
         assert_eq!(found.insert(name.to_owned(), default), None, "{name} is there twice");
     }

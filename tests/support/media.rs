@@ -2,7 +2,6 @@
 //!
 //! Invariant: a medium's reference file is made with plain file writes, not with our writers.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -52,7 +51,7 @@ fn extent(at: u64, bytes: &[u8]) -> Extent {
 impl Patched {
     /// The medium as a sparse file, made without our writers.
     pub(crate) fn reference(&self, path: &Path) {
-        let file = File::create_new(path).unwrap();
+        let file = fs_err::File::create_new(path).unwrap().into_file();
         file.set_len(self.len).unwrap();
         for (at, bytes) in &self.patches {
             file.write_all_at(bytes, *at).unwrap();
@@ -125,6 +124,8 @@ pub(crate) fn mix() -> Patched {
 pub(crate) fn all() -> Vec<Patched> {
     let mut noise = Noise(42);
     let mib = 1u64 << 20;
+    let mut far = noise.bytes(20_000).repeat(53);
+    far.truncate(1 << 20);
     let ends = |len: u64| vec![(0, b"first".to_vec()), (len - 4, b"last".to_vec())];
     vec![
         hello(),
@@ -135,7 +136,7 @@ pub(crate) fn all() -> Vec<Patched> {
         Patched { name: "noise", len: 5 * mib, patches: vec![(0, noise.bytes(5 << 20))] },
         Patched { name: "text", len: 5 * mib, patches: vec![(700, noise.words(5 << 19))] },
         // Only a deflate window of more than 4 KiB finds the repetition.
-        Patched { name: "far", len: mib, patches: vec![(0, noise.bytes(20_000).repeat(52))] },
+        Patched { name: "far", len: mib, patches: vec![(0, far)] },
         mix(),
     ]
 }

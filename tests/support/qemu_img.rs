@@ -45,8 +45,8 @@ pub(crate) fn info(path: &Path, format: &str) -> serde_json::Value {
 }
 
 /// `qemu-img check`: panics unless the file is consistent and has no leaks. (Exit 63 means that
-/// the format cannot be checked: no oracle, so a failure, too.)
-pub(crate) fn check(path: &Path) {
+/// the format cannot be checked: no oracle, so a failure, too.) Returns what it counted.
+pub(crate) fn check(path: &Path) -> serde_json::Value {
     let args = ["check", "--output=json", "-f", "qcow2", text(path)];
     let output = output("qemu-img", "qemu-utils", &args);
     let json = String::from_utf8_lossy(&output.stdout);
@@ -56,6 +56,7 @@ pub(crate) fn check(path: &Path) {
         let found = report.get(key).map_or(0, |n| n.as_i64().unwrap());
         assert_eq!(found, wanted, "{key}: {json}");
     }
+    report
 }
 
 /// `qemu-img compare`: panics unless both have the same bytes. (Not `-s`: that compares holes, too.

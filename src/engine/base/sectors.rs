@@ -75,48 +75,6 @@ impl SectorSource for ByteSource {
     }
 }
 
-/// A medium that is longer than what it holds: zero behind it.
-#[derive(Debug)]
-pub struct Padded {
-    inner: Arc<dyn SectorSource>,
-    len: u64,
-}
-
-impl Padded {
-    /// `inner` with zeros behind it, `len` bytes in all. Never shorter than `inner`.
-    #[must_use]
-    pub fn new(inner: Arc<dyn SectorSource>, len: u64) -> Self {
-        let len = len.max(inner.len());
-        Self { inner, len }
-    }
-}
-
-impl SectorSource for Padded {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
-        if end.is_none() {
-            let message = format!(
-                "reading {} bytes at offset {offset} goes beyond the end at {}",
-                buffer.len(),
-                self.len
-            );
-            return Err(Error::new(Kind::Io, message));
-        }
-        let held = self.inner.len().saturating_sub(offset).min(buffer.len() as u64);
-        let (data, padding) = buffer.split_at_mut(held as usize);
-        padding.fill(0);
-        if data.is_empty() { Ok(()) } else { self.inner.read_at(offset, data) }
-    }
-
-    fn next_extent(&self, offset: u64) -> Option<Extent> {
-        self.inner.next_extent(offset)
-    }
-}
-
 /// Copies `bytes[offset..]` into all of `buffer`; fails where that goes beyond the end.
 pub fn read_exact_at(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
     let from = usize::try_from(offset).ok();
@@ -159,18 +117,6 @@ mod tests {
             assert!(source.read_at(offset, &mut buffer).is_err(), "{offset}");
         }
         assert_eq!(source.extents().collect::<Vec<_>>(), [Extent::new(0, 10).unwrap()]);
-    }
-
-    #[test]
-    fn padding_reads_as_zeros_and_ends() {
-        let padded = Padded::new(Arc::new(ByteSource::new(&b"0123456789"[..])), 16);
-        let mut buffer = [1; 8];
-        padded.read_at(6, &mut buffer).unwrap();
-        assert_eq!(&buffer, b"6789\0\0\0\0");
-        padded.read_at(8, &mut buffer).unwrap();
-        assert_eq!(&buffer, b"89\0\0\0\0\0\0");
-        assert!(padded.read_at(9, &mut buffer).is_err());
-        assert_eq!(padded.extents().collect::<Vec<_>>(), [Extent::new(0, 10).unwrap()]);
     }
 
     #[test]

@@ -127,11 +127,13 @@ mod tests {
 
     #[test]
     fn runs_are_maximal_and_skip_zero_units() {
-        let runs = |bytes: &[u8]| data_runs(bytes, 4).collect::<Vec<_>>();
+        let runs = |bytes: &[u8]| -> Vec<(usize, usize)> {
+            data_runs(bytes, 4).map(|run| (run.start, run.end)).collect()
+        };
         assert_eq!(runs(&[]), []);
         assert_eq!(runs(&[0; 9]), []);
-        assert_eq!(runs(&[0, 0, 0, 1]), [0..4]);
-        assert_eq!(runs(&[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2]), [4..11]);
-        assert_eq!(runs(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 3]), [0..4, 8..10]);
+        assert_eq!(runs(&[0, 0, 0, 1]), [(0, 4)]);
+        assert_eq!(runs(&[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2]), [(4, 11)]);
+        assert_eq!(runs(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 3]), [(0, 4), (8, 10)]);
     }
 }

@@ -133,7 +133,9 @@ pub struct Sector {
     #[schemars(length(min = 1, max = 510))]
     pub message: Option<String>,
 
-    /// A sector of your own, taken byte for byte: at most 512 bytes that end with 55 AA.
+    /// A sector of your own, taken byte for byte: at most 512 bytes that end with 55 AA. A shorter
+    /// one is filled up with zeros to 512 bytes and gets a second 55 AA at bytes 510 and 511, where
+    /// a BIOS looks for it; 511 bytes are refused, since there the two would overlap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
 }

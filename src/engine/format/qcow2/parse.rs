@@ -275,3 +275,100 @@ fn named(what: &str, name: &[u8]) -> Error {
     let name = String::from_utf8_lossy(name);
     unsupported(format!("{what} \"{}\", which is never opened", name.escape_debug()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::base::{ByteSource, MemorySink, Silent};
+    use crate::engine::format::qcow2::{Params, write};
+
+    /// A file of 1 MiB of virtual size, as we write it, with these bytes changed.
+    fn patched(patches: &[(usize, &[u8])]) -> Result<Parsed, Error> {
+        let sink = MemorySink::default();
+        let medium = ByteSource::new(vec![1; 1 << 20]);
+        write(&medium, &sink, &Params::default(), &Silent).unwrap();
+        let mut bytes = sink.into_bytes();
+        for (at, patch) in patches {
+            bytes[*at..][..patch.len()].copy_from_slice(patch);
+        }
+        parse(&ByteSource::new(bytes))
+    }
+
+    #[test]
+    fn what_a_header_must_not_say_is_refused_with_its_numbers() {
+        for (at, patch, says) in [
+            (3, &[0][..], "magic 0x51464900"),
+            (7, &[4], "version 4"),
+            (8, &[0; 12], ""),
+            (23, &[0], "2^9 to 2^21 bytes, not 2^0"),
+            (23, &[8], "not 2^8"),
+            (23, &[22], "not 2^22"),
+            (20, &[0xff], "not 2^4278190096"),
+            (24, &[0x80], "9223372036855824384 bytes is too large"),
+            (35, &[1], "AES encryption"),
+            (35, &[2], "LUKS encryption"),
+            (35, &[3], "encryption method 3"),
+            (39, &[0], "an L1 table of 0 entries; the virtual size needs 1"),
+            (36, &[1], "16777217 entries; the virtual size needs 1, at most 4194304"),
+            (46, &[2], "L1 table of 8 bytes at offset 66048"),
+            (45, &[0], "L1 table of 8 bytes at offset 0"),
+            (43, &[1], "at offset 4295032832"),
+            (59, &[0], "refcount table of 0 bytes"),
+            (57, &[1], "refcount table of 4295032832 bytes"),
+            (55, &[1], "refcount table of 1 bytes at offset"),
+            (61, &[2], "131072 snapshots"),
+            (63, &[1], "snapshot table of 1 bytes at offset 0"),
+            (79, &[2], "marked as corrupt"),
+            (79, &[4], "external data file \"\", which is never opened"),
+            (79, &[8], "compression type 0 does not go with the compression type bit being 1"),
+            (79, &[16], "extended L2 entries"),
+            (72, &[0x80, 0, 0, 0, 0, 0, 0, 0x20], "bits 5, 63"),
+            (99, &[7], "refcount order 7"),
+            (103, &[72], "header length 72"),
+            (103, &[105], "header length 105"),
+            (101, &[2], "header length 131176"),
+            (15, &[0xf8, 0, 0, 4, 0], "backing file name of 1024 bytes"),
+            (8, &[0xff; 12], "a backing file name of 4294967295 bytes"),
+            (103, &[112, 1], "compression type 1 does not go with"),
+            (
+                79,
+                &[8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 112, 9],
+                "compression type 9",
+            ),
+        ] {
+            match patched(&[(at, patch)]) {
+                Ok(_) => assert_eq!(says, "", "byte {at} {patch:?} is accepted"),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(!says.is_empty() && text.contains(says), "byte {at}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn files_that_are_named_are_told_by_name() {
+        let name = b"../secret\"\n";
+        let error = patched(&[(15, &[0xf8, 0, 0, 0, 11]), (0xf8, name)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "qcow2 file with backing file \"../secret\\\"\\n\", which is never opened"
+        );
+        // An extension whose length goes beyond the area hides what follows it.
+        let extension = [b"other\0\0\x05datum\0\0\0", &b"DATA\0\0\0\x04file"[..]].concat();
+        let error = patched(&[(79, &[4]), (104, &extension[..])]).unwrap_err();
+        assert!(error.to_string().contains("\"\""), "{error}");
+        let extension = [b"othe\0\0\0\x05datum\0\0\0", &b"DATA\0\0\0\x04file"[..]].concat();
+        let error = patched(&[(79, &[4]), (104, &extension)]).unwrap_err();
+        assert!(error.to_string().contains("external data file \"file\""), "{error}");
+    }
+
+    #[test]
+    fn what_may_be_set_is_told() {
+        let parsed = patched(&[(79, &[1]), (87, &[1]), (99, &[6])]).unwrap();
+        assert!(parsed.details.dirty && parsed.details.lazy_refcounts);
+        assert_eq!(parsed.details.refcount_bits, 64);
+        let parsed = patched(&[(7, &[2])]).unwrap();
+        assert_eq!((parsed.details.version, parsed.details.header_length), (2, 72));
+    }
+}
