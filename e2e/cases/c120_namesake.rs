@@ -37,8 +37,7 @@ fn a_terminating_namesake_is_waited_for() {
         let waiting = space.waits("hello", "NamesakeTerminating").await;
         assert_eq!(reason_of(&waiting).0, "False");
         assert!(space.of("Job", "hello").await.is_empty(), "nothing is built meanwhile");
-        let free = json!(["kubernetes.io/pvc-protection"]);
-        space.patch("PersistentVolumeClaim", &name(&claim), hold(free)).await;
+        space.patch("PersistentVolumeClaim", &name(&claim), hold(json!([]))).await;
         let second = space.ready("hello").await;
         assert_ne!(uid(&space.complete_claim(&second).await), uid(&claim));
     });
