@@ -21,6 +21,9 @@ use super::reason::Reason;
 use super::validate::Accepted;
 use crate::api::Status;
 
+/// How soon a status that was written is looked for in the cache.
+const TOLD: Duration = Duration::from_millis(200);
+
 /// What is known of the image itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
@@ -129,6 +132,9 @@ pub(super) fn decide(accepted: &Accepted, observed: &Observed, facts: Facts<'_>)
         });
     }
     refuse_differing_digests(&mut decision.targets);
+    if retention::waits_for_status(accepted, observed, facts, &decision.targets) {
+        decision.again = sooner(decision.again, Some(TOLD));
+    }
     let cleanup = retention::cleanup(accepted, observed, facts, &decision.targets);
     decision.actions.extend(cleanup);
     decision

@@ -48,6 +48,29 @@ fn base(facts: Facts<'_>, target: &str, target_hash: &str) -> String {
     names::base(facts.namespace, facts.name, target, target_hash)
 }
 
+/// Whether a Job stays only until the status tells of its work. That status is written after this
+/// decision and is no reason for another run by itself, so one has to be asked for.
+pub(super) fn waits_for_status(
+    accepted: &Accepted,
+    observed: &Observed,
+    facts: Facts<'_>,
+    targets: &[TargetDecision],
+) -> bool {
+    observed.jobs.iter().any(|job| {
+        job.id.owner == facts.uid
+            && !job.id.deleting
+            && is_published(job, targets)
+            && !job_is_done(job, accepted, facts, targets, &observed.jobs)
+    })
+}
+
+fn is_published(job: &Attempt, targets: &[TargetDecision]) -> bool {
+    targets.iter().any(|target| {
+        target.wanted.target_hash == job.id.target_hash
+            && matches!(target.state, State::Published(_))
+    })
+}
+
 /// Whether nobody needs this Job: nobody wants its work, its work is published and status says so,
 /// or it failed under an earlier spec and a later attempt exists.
 fn job_is_done(
@@ -61,9 +84,7 @@ fn job_is_done(
     if !accepted.wanted.iter().any(|wanted| same(&wanted.target_hash)) {
         return true;
     }
-    let published = targets.iter().any(|target| {
-        same(&target.wanted.target_hash) && matches!(target.state, State::Published(_))
-    });
+    let published = is_published(job, targets);
     let told =
         facts.previous.targets.iter().any(|target| {
             target.current.as_ref().is_some_and(|current| same(&current.target_hash))

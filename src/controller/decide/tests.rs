@@ -205,11 +205,13 @@ fn a_settled_image_asks_for_nothing() {
 #[test]
 fn a_finished_job_goes_once_the_status_tells_of_its_work() {
     let mut story = Story::new().volume(Some(marks("sha256:c"))).job(1, Phase::Complete);
-    story.ends(Reason::Published, &[]);
+    let untold = story.ends(Reason::Published, &[]);
+    assert!(untold.again.is_some(), "writing the status causes no run by itself");
     let target_hash = story.accepted.wanted[0].target_hash.clone();
     let current = Some(Published { target_hash, ..Published::default() });
     story.status.targets = vec![TargetStatus { current, ..TargetStatus::default() }];
-    story.ends(Reason::Published, &["delete job 1"]);
+    let told = story.ends(Reason::Published, &["delete job 1"]);
+    assert_eq!(told.again, None);
 }
 
 #[test]

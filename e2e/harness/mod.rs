@@ -1,0 +1,19 @@
+//! The verbs in which the cases tell their stories.
+//!
+//! Judges nothing by itself. Invariant: whoever waits has a deadline, and a failure says what was
+//! expected and what was seen, and shows the namespace as it stood.
+
+mod audit;
+mod dump;
+mod host;
+mod objects;
+mod operator;
+mod space;
+mod wait;
+
+pub(crate) use audit::{audit, operator_requests};
+pub(crate) use host::{boots, build_on_desk, foreign, kubectl, mount, sha256sum, try_kubectl};
+pub(crate) use objects::{annotation, condition, name, place, reason_of, text, uid};
+pub(crate) use operator::{Operator, in_cluster, metric, scale};
+pub(crate) use space::{Space, Use, case};
+pub(crate) use wait::{until, within};
