@@ -10,7 +10,7 @@ use crate::{slow, with};
 #[test]
 fn a_build_that_takes_too_long_is_ended() {
     case("210_timeout", Use::Shared, async |space| {
-        let late = json!({"disk": {"size": "512Mi"},
+        let late = json!({"disk": {"size": "512Mi"}, "publish": [{"name": "golden", "pvc": {"request": "640Mi"}}],
             "build": {"timeoutSeconds": 10, "maxAttempts": 1, "resources": {"limits": {"cpu": "5m"}}}});
         space.apply("hello", with(slow("hello"), late)).await;
         let image = space.waits("hello", "RetryLimitExceeded").await;

@@ -70,6 +70,10 @@ fn unschedulable(message: &str) -> Value {
 fn slow(message: &str) -> Value {
     with(
         hello(message),
-        json!({"disk": {"size": "64Mi"}, "build": {"resources": {"limits": {"cpu": "10m"}}}}),
+        json!({
+            "disk": {"size": "32Mi"},
+            "publish": [{"name": "golden", "pvc": {"request": "64Mi"}}],
+            "build": {"resources": {"limits": {"cpu": "20m"}}},
+        }),
     )
 }

@@ -3,6 +3,7 @@
 //! Invariant: the Job never retries by itself; the pod has no token, no privilege, no writable root
 //! and no device, and every container has requests and limits.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{
@@ -210,20 +211,26 @@ fn arguments(build: &Build, wanted: &Wanted) -> Vec<String> {
     .to_vec()
 }
 
-/// The document's resources over our defaults. A default request above a given limit is lowered to
-/// it, since the apiserver refuses requests above limits.
+/// The document's resources over our defaults. Where it gives one of request and limit, our default
+/// for the other one stays unless it would contradict: the apiserver refuses requests above limits.
 fn resources(given: &types::Resources) -> ResourceRequirements {
     let defaults = |pairs: [(&str, &str); 3]| super::strings(pairs);
     let mut requests =
         defaults([("cpu", "100m"), ("memory", "64Mi"), ("ephemeral-storage", "16Mi")]);
     let mut limits = defaults([("cpu", "2"), ("memory", "512Mi"), ("ephemeral-storage", "64Mi")]);
+    let is = |ordering, one: Option<&String>, other: &crate::manifest::Quantity| {
+        let one = one.and_then(|one| crate::manifest::Quantity::new(one).ok());
+        one.and_then(|one| one.compare(other)) == Some(ordering)
+    };
     for (name, limit) in &given.limits {
         limits.insert(name.clone(), limit.to_string());
-        requests.insert(name.clone(), limit.to_string());
+        if !is(Ordering::Less, requests.get(name), limit) {
+            requests.insert(name.clone(), limit.to_string());
+        }
     }
     for (name, request) in &given.requests {
         requests.insert(name.clone(), request.to_string());
-        if !given.limits.contains_key(name) {
+        if !given.limits.contains_key(name) && !is(Ordering::Greater, limits.get(name), request) {
             limits.insert(name.clone(), request.to_string());
         }
     }
@@ -254,5 +261,53 @@ fn toleration(given: &types::Toleration) -> Toleration {
         value: value.clone(),
         effect,
         toleration_seconds: *toleration_seconds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn of(given: Value) -> Value {
+        let given = serde_json::from_value(given).unwrap();
+        serde_json::to_value(resources(&given)).unwrap()
+    }
+
+    #[test]
+    fn a_higher_limit_reserves_no_more() {
+        let found = of(json!({"limits": {"memory": "4Gi", "cpu": "4"}}));
+        assert_eq!(found["limits"]["memory"], "4Gi");
+        assert_eq!(
+            (&found["requests"]["memory"], &found["requests"]["cpu"]),
+            (&json!("64Mi"), &json!("100m"))
+        );
+    }
+
+    #[test]
+    fn a_request_never_is_above_its_limit() {
+        let found = of(json!({"limits": {"memory": "32Mi", "cpu": "20m"}}));
+        assert_eq!(
+            (&found["requests"]["memory"], &found["requests"]["cpu"]),
+            (&json!("32Mi"), &json!("20m"))
+        );
+        let found = of(json!({"requests": {"memory": "1Gi"}}));
+        assert_eq!(found["limits"]["memory"], "1Gi");
+    }
+
+    #[test]
+    fn a_small_request_lowers_no_limit() {
+        let found = of(json!({"requests": {"memory": "128Mi"}}));
+        assert_eq!(
+            (&found["requests"]["memory"], &found["limits"]["memory"]),
+            (&json!("128Mi"), &json!("512Mi"))
+        );
+    }
+
+    #[test]
+    fn other_resources_are_asked_for_in_full() {
+        let found = of(json!({"limits": {"example.com/fast": "1"}}));
+        assert_eq!(found["requests"]["example.com/fast"], "1");
     }
 }

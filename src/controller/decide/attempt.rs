@@ -7,6 +7,9 @@ use super::super::observe::{Attempt, Ended, Marks, Phase, PodTruth};
 use super::super::reason::Reason;
 use crate::report::{BuildResult, Class, Code, Report};
 
+/// Reasons with which a runtime says that a container never ran.
+const NOT_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", "CreateContainerError"];
+
 /// What a failure means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
@@ -114,6 +117,7 @@ pub(super) fn classify(job: &Attempt, pods: &[PodTruth]) -> Verdict {
     }
     match &pod.ended {
         Some(ended) if ended.reason == "OOMKilled" => out_of_memory(),
+        Some(ended) if NOT_STARTED.contains(&ended.reason.as_str()) => not_started(ended),
         Some(ended) => exit(ended),
         None => {
             let detail = if pod.reason.is_empty() { why } else { &pod.reason };
@@ -128,6 +132,17 @@ fn out_of_memory() -> Verdict {
     let message =
         "the builder used more memory than its limit; raise spec.build.resources.limits.memory";
     Verdict::new(Class::Bug, Reason::OutOfMemory, message)
+}
+
+/// The container never ran: no defect of the builder.
+fn not_started(ended: &Ended) -> Verdict {
+    // This is how runc tells that the limit is too low for itself already.
+    if ended.message.contains("OOM-killed") {
+        return out_of_memory();
+    }
+    let tail: String = ended.message.chars().take(800).collect();
+    let message = format!("the build container cannot be started: {tail}");
+    Verdict::new(Class::Transient, Reason::PodNotStarted, message)
 }
 
 fn exit(ended: &Ended) -> Verdict {

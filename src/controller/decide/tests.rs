@@ -278,6 +278,23 @@ fn too_little_memory_is_tried_once_more_and_says_what_to_raise() {
 }
 
 #[test]
+fn a_container_that_never_ran_is_no_defect_of_the_builder() {
+    let ended = |message: &str| {
+        Story::new().volume(None).job(1, failed()).job(2, failed()).ended(
+            128,
+            "StartError",
+            message,
+        )
+    };
+    let too_little = "container init was OOM-killed (memory limit too low?): unknown";
+    ended(too_little).ends(Reason::OutOfMemory, &[]);
+    let other = ended("exec /vmimage: no such file or directory");
+    other.ends(Reason::Retrying, &[]);
+    assert!(other.message().contains("no such file or directory"));
+    other.job(3, failed()).ended(128, "StartError", "x").ends(Reason::RetryLimitExceeded, &[]);
+}
+
+#[test]
 fn a_pod_that_is_not_admitted_is_shown_without_its_generated_name() {
     let mut story = Story::new().volume(None).job(1, Phase::Active);
     assert_eq!(story.ends(Reason::Building, &[]).again, Some(Duration::from_secs(2)));
