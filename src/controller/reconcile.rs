@@ -16,7 +16,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::Action as Next;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::apply::{self, Order};
 use super::context::Context;
@@ -139,22 +139,60 @@ async fn tell(
     if status == previous {
         return Ok(());
     }
-    let body = json!({
+    match write_status(image, status, context).await {
+        Ok(()) => {}
+        // The image is gone, or another one has its name: there is nothing to tell any more.
+        Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return Ok(()),
+        // The server takes no status for an object whose stored spec its own rules cannot even
+        // read. Trying again cannot help before the object changes; the event still tells.
+        Err(kube::Error::Api(answer)) if answer.code == 422 => {
+            tracing::warn!(
+                namespace = image.namespace(),
+                image = image.name(),
+                refusal = answer.message,
+                "the apiserver takes no status for this object"
+            );
+        }
+        Err(error) => return Err(Error::Status(error)),
+    }
+    announce(image, status, previous, context).await;
+    Ok(())
+}
+
+/// Writes the status by server-side apply, as its only owner. An object that an older, laxer schema
+/// let in may not be applied to (seen with 1.36: the server fails to type its spec); there the
+/// status is replaced by a merge patch.
+async fn write_status(
+    image: &Image,
+    status: &Status,
+    context: &Context,
+) -> Result<(), kube::Error> {
+    let images: Api<Image> = Api::namespaced(context.client.clone(), image.namespace());
+    let manager = format!("{}/status", labels::MANAGER);
+    let mut body = json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": image.name(), "uid": image.uid()},
         "status": status,
     });
-    let images: Api<Image> = Api::namespaced(context.client.clone(), image.namespace());
-    let ours = PatchParams::apply(&format!("{}/status", labels::MANAGER)).force();
-    match images.patch_status(image.name(), &ours, &Patch::Apply(&body)).await {
-        Ok(_) => {}
-        // The image is gone, or another one has its name: there is nothing to tell any more.
-        Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return Ok(()),
-        Err(error) => return Err(Error::Status(error)),
+    let ours = PatchParams::apply(&manager).force();
+    let answer = images.patch_status(image.name(), &ours, &Patch::Apply(&body)).await;
+    let Err(kube::Error::Api(refusal)) = &answer else { return answer.map(drop) };
+    if !matches!(refusal.code, 400 | 422 | 500) {
+        return answer.map(drop);
     }
-    announce(image, status, previous, context).await;
-    Ok(())
+    tracing::debug!(
+        image = image.name(),
+        refusal = refusal.message,
+        "status is merged, not applied"
+    );
+    if let (Some(old), Some(new)) = (image.status.as_object(), body["status"].as_object_mut()) {
+        for key in old.keys() {
+            new.entry(key).or_insert(Value::Null);
+        }
+    }
+    let merge = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
+    images.patch_status(image.name(), &merge, &Patch::Merge(&body)).await.map(drop)
 }
 
 async fn announce(image: &Image, status: &Status, previous: &Status, context: &Context) {
