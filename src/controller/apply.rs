@@ -74,7 +74,9 @@ impl Order<'_> {
             }
             Action::DeleteJob { name, uid, document } => {
                 // The document first: a crash in between leaves the Job, which leads back here.
-                self.delete::<ConfigMap>(document, None).await?;
+                if let Some(document) = document {
+                    self.delete::<ConfigMap>(document, None).await?;
+                }
                 self.delete::<Job>(name, Some(uid)).await
             }
             Action::DeleteVolume { name, uid, base } => {

@@ -97,14 +97,14 @@ pub(super) enum Action {
         /// The pod whose log holds the build manifest.
         pod: String,
     },
-    /// Delete a Job with its pods and its document.
+    /// Delete a Job with its pods, and its document unless another attempt reads it.
     DeleteJob {
         /// The Job's name.
         name: String,
         /// The Job's UID.
         uid: String,
-        /// The name of its document.
-        document: String,
+        /// The name of its document; none if it stays.
+        document: Option<String>,
     },
     /// Delete a claim and the build manifest kept for it.
     DeleteVolume {

@@ -22,10 +22,12 @@ pub(super) fn cleanup(
     let ours = |owner: &str, deleting: bool| owner == facts.uid && !deleting;
     for job in observed.jobs.iter().filter(|job| ours(&job.id.owner, job.id.deleting)) {
         if job_is_done(job, accepted, facts, targets, &observed.jobs) {
+            // All attempts at one content read one document: it goes with the work itself.
+            let over = !is_wanted(job, accepted) || is_published(job, targets);
             actions.push(Action::DeleteJob {
                 name: job.id.name.clone(),
                 uid: job.id.uid.clone(),
-                document: base(facts, &job.id.target, &job.id.target_hash),
+                document: over.then(|| base(facts, &job.id.target, &job.id.target_hash)),
             });
         }
     }
@@ -64,6 +66,10 @@ pub(super) fn waits_for_status(
     })
 }
 
+fn is_wanted(job: &Attempt, accepted: &Accepted) -> bool {
+    accepted.wanted.iter().any(|wanted| wanted.target_hash == job.id.target_hash)
+}
+
 fn is_published(job: &Attempt, targets: &[TargetDecision]) -> bool {
     targets.iter().any(|target| {
         target.wanted.target_hash == job.id.target_hash
@@ -81,7 +87,7 @@ fn job_is_done(
     jobs: &[Attempt],
 ) -> bool {
     let same = |hash: &str| hash == job.id.target_hash;
-    if !accepted.wanted.iter().any(|wanted| same(&wanted.target_hash)) {
+    if !is_wanted(job, accepted) {
         return true;
     }
     let published = is_published(job, targets);

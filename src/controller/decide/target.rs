@@ -222,7 +222,7 @@ fn forget(view: &View<'_>, job: &Attempt, why: &str) -> Step {
     Step::working(Reason::Building, why).with(Action::DeleteJob {
         name: job.id.name.clone(),
         uid: job.id.uid.clone(),
-        document: view.wanted.base.clone(),
+        document: Some(view.wanted.base.clone()),
     })
 }
 

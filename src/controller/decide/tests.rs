@@ -142,8 +142,9 @@ fn short(action: &Action) -> String {
     match action {
         Action::Start { attempt, .. } => format!("start {attempt}"),
         Action::Complete { .. } => "complete".into(),
-        Action::DeleteJob { name, .. } => {
-            format!("delete job {}", name.rsplit('-').next().unwrap())
+        Action::DeleteJob { name, document, .. } => {
+            let left = if document.is_none() { " but not its document" } else { "" };
+            format!("delete job {}{left}", name.rsplit('-').next().unwrap())
         }
         Action::DeleteVolume { name, .. } => format!("delete volume {name}"),
     }
@@ -251,6 +252,19 @@ fn a_newer_spec_tries_again_what_had_failed_for_good() {
     let mut story = Story::new().volume(None).job(1, failed()).reported(&report);
     story.generation = 2;
     story.ends(Reason::Building, &["start 2"]);
+}
+
+#[test]
+fn attempts_of_an_earlier_spec_go_and_leave_the_document_to_the_next_one() {
+    let report = Report::failure(Code::Io, "reading: input/output error", None);
+    let story = Story::new().volume(None).job(1, failed()).reported(&report);
+    let mut story = story.job(2, failed()).reported(&report);
+    story.generation = 2;
+    story.ends(Reason::Building, &["start 3", "delete job 1 but not its document"]);
+    let mut story = story.job(3, Phase::Active).pod(|pod| pod.running = true);
+    story.seen.jobs[2].generation = 2;
+    let left = ["delete job 1 but not its document", "delete job 2 but not its document"];
+    story.ends(Reason::Building, &left);
 }
 
 #[test]
