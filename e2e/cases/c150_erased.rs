@@ -28,7 +28,9 @@ fn an_erased_status_comes_back_without_a_build() {
         assert_eq!(timeless(&after), timeless(&before), "the status as it was");
         if !foreign() {
             let created = audit(&space.namespace);
-            let created = created.iter().filter(|e| e.verb == "create" && e.resource == "jobs");
+            let created = created
+                .iter()
+                .filter(|e| e.verb == "create" && e.resource == "jobs" && e.code == "201");
             assert_eq!(created.count(), 1, "Jobs that were created");
         }
     });
