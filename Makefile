@@ -3,7 +3,7 @@
 .PHONY: help demo test dist generate fmt lint unit api e2e bench down clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: ## local Kubernetes, operator, a VMImage, its disk booted: all from nothing
 	@e2e/demo

@@ -67,9 +67,11 @@ fn the_types_of_kubernetes_lose_nothing() {
 #[test]
 fn the_yaml_means_the_same_to_a_foreign_reader() {
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
-    let output = std::process::Command::new("python3").args(["-c", script, crd::FILE]).output();
     let output =
-        output.unwrap_or_else(|e| panic!("python3 is needed (apt-get install python3-yaml): {e}"));
+        std::process::Command::new("/usr/bin/python3").args(["-c", script, crd::FILE]).output();
+    let output = output.unwrap_or_else(|e| {
+        panic!("Debian's python3 is needed (apt-get install python3-yaml): {e}")
+    });
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),

@@ -23,7 +23,7 @@ const BUILD_EXAMPLES: &str = "\
 Examples:
   vmimage build -f hello.yaml
   vmimage build -f hello.yaml -o out --set spec.disk.size=64Mi
-  kubectl get vmimage hello -o yaml | vmimage build -f -
+  kubectl get vmimg hello -o yaml | vmimage build -f -
   vmimage build -f fleet.yaml --name one-of-many --json
 
 Writes <image>.<format> for every entry of spec.formats (raw when there is none) and

@@ -45,6 +45,14 @@ pub(super) enum Error {
         /// The object's name.
         name: String,
     },
+    /// An object of this name is there and was made by somebody else.
+    #[error("a {kind} {name} exists that this operator did not make; delete it")]
+    Foreign {
+        /// The object's kind.
+        kind: String,
+        /// The object's name.
+        name: String,
+    },
     /// The claim's request does not fit.
     #[error("sizing the claim")]
     Size(#[from] SizeOverflow),
@@ -123,16 +131,27 @@ impl Order<'_> {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 && status.is_already_exists() => {
                 let there = objects.get(&name).await.map_err(api(attempt))?;
-                let owner = there.annotations().get(labels::OWNER_UID);
-                if owner.map(String::as_str) == Some(self.image.uid())
-                    && there.meta().deletion_timestamp.is_none()
-                {
-                    return Ok(());
-                }
-                Err(Error::Namesake { kind: K::kind(&()).into_owned(), name })
+                self.is_ours(&there, &object)
             }
             Err(error) => Err(api(attempt)(error)),
         }
+    }
+
+    /// Fails unless `there` is what an earlier run made of the same wish.
+    fn is_ours<K>(&self, there: &K, wish: &K) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let (kind, name) = (K::kind(&()).into_owned(), there.name_any());
+        let Some(owner) = there.annotations().get(labels::OWNER_UID) else {
+            return Err(Error::Foreign { kind, name });
+        };
+        let hash = |object: &K| object.annotations().get(labels::TARGET_HASH).cloned();
+        let lives = there.meta().deletion_timestamp.is_none();
+        if owner == self.image.uid() && hash(there) == hash(wish) && lives {
+            return Ok(());
+        }
+        Err(Error::Namesake { kind, name })
     }
 
     /// Deletes the object of this name (and UID, where it is given) with what it owns; one that is
@@ -151,7 +170,8 @@ impl Order<'_> {
             DeleteParams { preconditions: uid.map(precondition), ..DeleteParams::background() };
         match objects.delete(name, &params).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+            // Another UID (409) means that the cache is behind: the next run sees more.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(api(|| format!("deleting {} {name}", K::kind(&())))(error)),
         }
     }

@@ -20,6 +20,9 @@ use crate::metrics::Metrics;
 
 /// First and longest pause after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(300));
+/// A run that takes longer waits for an answer that does not come; the client itself would wait for
+/// minutes, and so would all other images behind it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one watched scope has seen.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) recorder: Recorder,
     pub(super) caches: Caches,
+    /// The longest that one run may take.
+    pub(super) patience: Duration,
     failures: Mutex<HashMap<String, u32>>,
 }
 
@@ -64,7 +69,15 @@ impl Context {
     ) -> Self {
         let reporter = Reporter { controller: labels::MANAGER.to_owned(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, config, metrics, recorder, caches, failures: Mutex::default() }
+        Self {
+            client,
+            config,
+            metrics,
+            recorder,
+            caches,
+            patience: PATIENCE,
+            failures: Mutex::default(),
+        }
     }
 
     /// Counts a failure of the image with this UID: the pause before the next try, doubled each
@@ -80,7 +93,7 @@ impl Context {
         doubled + doubled * spread / 400
     }
 
-    /// Forgets the failures of the image with this UID.
+    /// Forgets the failures of the image with this UID: it went well, or the image is gone.
     pub(super) fn succeeded(&self, uid: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.remove(uid);

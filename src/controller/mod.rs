@@ -20,6 +20,8 @@ mod reason;
 mod reconcile;
 mod run;
 mod status;
+#[cfg(test)]
+mod testing;
 mod validate;
 
 use std::sync::Arc;

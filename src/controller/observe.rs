@@ -151,6 +151,12 @@ pub(super) struct Ended {
 }
 
 impl Identity {
+    /// Whether it was made for just this. Two targets with the same options have the same
+    /// targetHash, so the target's name counts, too.
+    pub(super) fn serves(&self, wanted: &Wanted) -> bool {
+        self.target == wanted.target && self.target_hash == wanted.target_hash
+    }
+
     fn of(meta: &ObjectMeta) -> Self {
         let annotation = |key| value(meta.annotations.as_ref(), key);
         Self {

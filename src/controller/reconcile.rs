@@ -25,7 +25,7 @@ use super::dereference::dereference;
 use super::observe::{Observed, Phase};
 use super::reason::Reason;
 use super::status;
-use super::validate::{Accepted, validate};
+use super::validate::{Accepted, Refusal, validate};
 use crate::api::{Image, Status, labels};
 use crate::manifest::{API_VERSION, KIND};
 
@@ -48,13 +48,18 @@ pub(super) enum Error {
     /// The status could not be written.
     #[error("writing the status")]
     Status(#[source] kube::Error),
+    /// A request was not answered.
+    #[error("the apiserver has not answered within {0:?}")]
+    Unanswered(Duration),
 }
 
 /// Brings `image` one step further.
 pub(super) async fn reconcile(image: Arc<Image>, context: Arc<Context>) -> Result<Next, Error> {
     context.caches.fill().await;
     let timer = context.metrics.reconcile_timer();
-    let answer = run(&image, &context).await;
+    let patience = context.patience;
+    let answer = tokio::time::timeout(patience, run(&image, &context)).await;
+    let answer = answer.unwrap_or(Err(Error::Unanswered(patience)));
     context.metrics.reconciled(if answer.is_ok() { "ok" } else { "error" });
     drop(timer);
     answer
@@ -113,6 +118,7 @@ async fn carry_out(order: &Order<'_>, decision: &mut Decision) -> Result<(), Err
 fn refusal(error: &apply::Error) -> Option<(State, Duration)> {
     let (reason, message, again) = match error {
         apply::Error::Namesake { .. } => (Reason::NamesakeTerminating, error.to_string(), NAMESAKE),
+        apply::Error::Foreign { .. } => (Reason::NameConflict, error.to_string(), REFUSED),
         apply::Error::Size(overflow) => (Reason::Refused, overflow.to_string(), REFUSED),
         apply::Error::Api { attempt, source: kube::Error::Api(status) } => {
             let quota = status.message.contains("exceeded quota");
@@ -139,60 +145,66 @@ async fn tell(
     if status == previous {
         return Ok(());
     }
-    match write_status(image, status, context).await {
+    match write(image, status, context).await {
         Ok(()) => {}
-        // The image is gone, or another one has its name: there is nothing to tell any more.
-        Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return Ok(()),
-        // The server takes no status for an object whose stored spec its own rules cannot even
-        // read. Trying again cannot help before the object changes; the event still tells.
-        Err(kube::Error::Api(answer)) if answer.code == 422 => {
-            tracing::warn!(
-                namespace = image.namespace(),
-                image = image.name(),
-                refusal = answer.message,
-                "the apiserver takes no status for this object"
-            );
-        }
+        // The image is gone: there is nothing to tell any more. If another one has its name (409),
+        // the next run is about that one.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
         Err(error) => return Err(Error::Status(error)),
     }
     announce(image, status, previous, context).await;
     Ok(())
 }
 
-/// Writes the status by server-side apply, as its only owner. An object that an older, laxer schema
-/// let in may not be applied to (seen with 1.36: the server fails to type its spec); there the
-/// status is replaced by a merge patch.
-async fn write_status(
-    image: &Image,
-    status: &Status,
-    context: &Context,
-) -> Result<(), kube::Error> {
-    let images: Api<Image> = Api::namespaced(context.client.clone(), image.namespace());
-    let manager = format!("{}/status", labels::MANAGER);
-    let mut body = json!({
+/// Writes the status by server-side apply, and as a whole where that is not enough.
+async fn write(image: &Image, status: &Status, context: &Context) -> Result<(), kube::Error> {
+    let body = json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": image.name(), "uid": image.uid()},
         "status": status,
     });
+    let images: Api<Image> = Api::namespaced(context.client.clone(), image.namespace());
+    let manager = format!("{}/status", labels::MANAGER);
     let ours = PatchParams::apply(&manager).force();
-    let answer = images.patch_status(image.name(), &ours, &Patch::Apply(&body)).await;
-    let Err(kube::Error::Api(refusal)) = &answer else { return answer.map(drop) };
-    if !matches!(refusal.code, 400 | 422 | 500) {
-        return answer.map(drop);
+    match images.patch_status(image.name(), &ours, &Patch::Apply(&body)).await {
+        Ok(written) if written.status() == *status => return Ok(()),
+        // Somebody else wrote some of it, too (or the second way below did): apply leaves that.
+        Ok(_) => {}
+        // The apiserver cannot apply to an object whose stored spec breaks today's schema.
+        Err(kube::Error::Api(answer)) if answer.code == 500 && is_invalid(status) => {}
+        Err(error) => return Err(error),
     }
-    tracing::debug!(
-        image = image.name(),
-        refusal = refusal.message,
-        "status is merged, not applied"
-    );
-    if let (Some(old), Some(new)) = (image.status.as_object(), body["status"].as_object_mut()) {
-        for key in old.keys() {
-            new.entry(key).or_insert(Value::Null);
+    let mut whole = body;
+    if let (Some(members), Some(there)) =
+        (whole["status"].as_object_mut(), image.status.as_object())
+    {
+        for name in there.keys() {
+            members.entry(name).or_insert(Value::Null);
         }
     }
-    let merge = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
-    images.patch_status(image.name(), &merge, &Patch::Merge(&body)).await.map(drop)
+    let ours = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
+    match images.patch_status(image.name(), &ours, &Patch::Merge(&whole)).await {
+        Ok(_) => Ok(()),
+        // Nor does it take a status beside a spec that its rules cannot even read. What is left is
+        // the event, until somebody mends the spec.
+        Err(kube::Error::Api(answer)) if answer.code == 422 && is_invalid(status) => {
+            let (namespace, name) = (image.namespace(), image.name());
+            tracing::warn!(
+                namespace,
+                image = name,
+                cause = answer.message,
+                "the apiserver takes no status beside this spec"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_invalid(status: &Status) -> bool {
+    let invalid = Refusal::InvalidSpec(String::new());
+    status.conditions.iter().any(|c| c.kind == "Stalled" && c.reason == invalid.reason())
 }
 
 async fn announce(image: &Image, status: &Status, previous: &Status, context: &Context) {

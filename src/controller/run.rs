@@ -60,10 +60,17 @@ pub(super) fn scope(
     let fill = Fill { count: Arc::new(filled), metrics: metrics.clone() };
     let caches = Caches { images: images.clone(), jobs, pods, claims, filled: is_filled };
     let context = Context::new(client.clone(), config.clone(), metrics.clone(), caches.clone());
+    let context = Arc::new(context);
+    let left = context.clone();
 
     let all = Watch::default().page_size(PAGE);
     let ours = all.clone().labels(&labels::selector());
     let trigger = cached(image_writer, watcher(api(client, namespace), all), &fill)
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(image) = event {
+                left.succeeded(image.uid());
+            }
+        })
         .applied_objects()
         .predicate_filter(what_matters, PredicateConfig::default());
     let jobs = touched::<Job>(job_writer, api(client, namespace), &ours, &fill);
@@ -82,7 +89,7 @@ pub(super) fn scope(
         .watches_stream(pods, image_of)
         .watches_stream(claims, image_of)
         .graceful_shutdown_on(stopped)
-        .run(reconcile, after_error, Arc::new(context))
+        .run(reconcile, after_error, context)
         .for_each(|_| futures::future::ready(()));
     Scope { caches, run: Box::pin(run) }
 }

@@ -50,7 +50,10 @@ impl Refusal {
 /// Accepts or refuses the spec of `image`.
 pub(super) fn validate(image: &Image) -> Result<Accepted, Refusal> {
     let invalid = |error: &dyn std::fmt::Display| Refusal::InvalidSpec(error.to_string());
-    let spec = parse::from_json(image.spec.clone()).map_err(|e| invalid(&e))?;
+    let spec = parse::from_json(image.spec.clone()).map_err(|error| match error.path() {
+        Some(path) => Refusal::InvalidSpec(format!("{path}: {error}")),
+        None => invalid(&error),
+    })?;
     let mut problems = check::check_spec(&spec);
     problems.extend(check::check_for_cluster(&spec));
     if let Some(problem) = problems.first() {

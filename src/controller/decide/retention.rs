@@ -67,14 +67,13 @@ pub(super) fn waits_for_status(
 }
 
 fn is_wanted(job: &Attempt, accepted: &Accepted) -> bool {
-    accepted.wanted.iter().any(|wanted| wanted.target_hash == job.id.target_hash)
+    accepted.wanted.iter().any(|wanted| job.id.serves(wanted))
 }
 
 fn is_published(job: &Attempt, targets: &[TargetDecision]) -> bool {
-    targets.iter().any(|target| {
-        target.wanted.target_hash == job.id.target_hash
-            && matches!(target.state, State::Published(_))
-    })
+    targets
+        .iter()
+        .any(|target| job.id.serves(&target.wanted) && matches!(target.state, State::Published(_)))
 }
 
 /// Whether nobody needs this Job: nobody wants its work, its work is published and status says so,
@@ -86,18 +85,20 @@ fn job_is_done(
     targets: &[TargetDecision],
     jobs: &[Attempt],
 ) -> bool {
-    let same = |hash: &str| hash == job.id.target_hash;
+    let same = |target: &str, hash: &str| target == job.id.target && hash == job.id.target_hash;
     if !is_wanted(job, accepted) {
         return true;
     }
     let published = is_published(job, targets);
-    let told =
-        facts.previous.targets.iter().any(|target| {
-            target.current.as_ref().is_some_and(|current| same(&current.target_hash))
-        });
+    let told = facts.previous.targets.iter().any(|target| {
+        let current = target.current.as_ref();
+        current.is_some_and(|current| same(&target.name, &current.target_hash))
+    });
     let outdated = matches!(job.phase, Phase::Failed(_))
         && job.generation < facts.generation
-        && jobs.iter().any(|other| same(&other.id.target_hash) && other.number > job.number);
+        && jobs.iter().any(|other| {
+            same(&other.id.target, &other.id.target_hash) && other.number > job.number
+        });
     (published && told) || outdated
 }
 

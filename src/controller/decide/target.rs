@@ -127,9 +127,7 @@ fn work(view: &View<'_>, volume: Option<&Volume>) -> Step {
         return Step::waiting(Reason::NamesakeTerminating, message);
     }
     let orphan = |pod: &&PodTruth| {
-        pod.id.target_hash == wanted.target_hash
-            && !pod.over
-            && jobs.iter().all(|job| job.id.uid != pod.job)
+        pod.id.serves(wanted) && !pod.over && jobs.iter().all(|job| job.id.uid != pod.job)
     };
     if view.observed.pods.iter().any(|pod| orphan(&pod)) {
         let message =

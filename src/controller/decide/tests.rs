@@ -210,7 +210,8 @@ fn a_finished_job_goes_once_the_status_tells_of_its_work() {
     assert!(untold.again.is_some(), "writing the status causes no run by itself");
     let target_hash = story.accepted.wanted[0].target_hash.clone();
     let current = Some(Published { target_hash, ..Published::default() });
-    story.status.targets = vec![TargetStatus { current, ..TargetStatus::default() }];
+    story.status.targets =
+        vec![TargetStatus { name: "golden".into(), current, ..TargetStatus::default() }];
     let told = story.ends(Reason::Published, &["delete job 1"]);
     assert_eq!(told.again, None);
 }
@@ -452,4 +453,29 @@ fn targets_whose_digests_differ_are_not_ready() {
     story.ends(Reason::NonReproducible, &[]);
     story.seen.volumes[1].marks = Some(marks("sha256:a"));
     story.ends(Reason::Published, &[]);
+}
+
+#[test]
+fn targets_with_the_same_options_do_not_get_into_each_others_way() {
+    let mut story = Story::of(serde_json::json!({
+        "boot": {"sector": {"message": "Hello World!"}},
+        "publish": [{"name": "golden", "pvc": {}}, {"name": "other", "pvc": {}}],
+    }))
+    .volume(Some(marks("sha256:c")));
+    let (golden, other) = (story.accepted.wanted[0].clone(), story.accepted.wanted[1].clone());
+    assert_eq!(golden.target_hash, other.target_hash);
+    let current = Some(Published { target_hash: golden.target_hash, ..Published::default() });
+    story.status.targets =
+        vec![TargetStatus { name: "golden".into(), current, ..TargetStatus::default() }];
+    let mut story = story.job(1, Phase::Active).pod(|pod| pod.running = true);
+    for id in [&mut story.seen.jobs[0].id, &mut story.seen.pods[0].id] {
+        id.target = "other".into();
+    }
+    story.seen.jobs[0].id.name = format!("{}-1", other.base);
+    let mut claim = story.id(&other.claim);
+    claim.target = "other".into();
+    story.seen.volumes.push(Volume { id: claim, marks: None, lost: false });
+    let decision = story.decide();
+    assert_eq!(decision.actions, [], "the other target's Job is left alone");
+    assert!(matches!(decision.targets[1].state, State::Working(Reason::Building, _)));
 }

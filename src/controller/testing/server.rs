@@ -1,0 +1,302 @@
+//! The faked API server: requests in, answers out, with faults and deaths where a test wants them.
+//!
+//! Keeps no rules of objects (that is `objects`). Invariant: every request is counted, and every
+//! write that breaks a promise of the controller is noted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::http::{Request, Response};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::objects::{Key, Objects, Refusal};
+use crate::api::labels;
+
+/// What goes wrong with a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is answered with this code and not done.
+    Answer(u16),
+    /// The connection breaks before the write is done.
+    Reset,
+    /// It is done, and the connection breaks before the answer.
+    LostAnswer,
+    /// It is never answered.
+    Stall,
+}
+
+/// When a client dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    /// Before its request arrives.
+    Before,
+    /// After its request was done, before the answer arrives.
+    After,
+}
+
+/// A request as it was counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) verb: &'static str,
+    pub(super) plural: String,
+    pub(super) name: String,
+}
+
+impl Seen {
+    pub(super) fn is_write(&self) -> bool {
+        !["get", "list"].contains(&self.verb)
+    }
+}
+
+/// What the controller promises, kept by the server.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    /// How often each Job was made.
+    pub(super) jobs: BTreeMap<String, usize>,
+    /// targetHashes of which a result exists.
+    pub(super) results: BTreeSet<String>,
+    /// Promises that were broken.
+    pub(super) broken: Vec<String>,
+}
+
+/// All that the server holds.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) objects: Objects,
+    pub(super) logs: BTreeMap<String, String>,
+    pub(super) seen: Vec<Seen>,
+    pub(super) promises: Promises,
+    /// Faults by the number of the write, from 0, and the number of writes so far.
+    pub(super) faults: BTreeMap<usize, Fault>,
+    pub(super) writes: usize,
+    /// Kinds of which every write is answered with this code.
+    pub(super) refused: BTreeMap<String, (u16, String)>,
+}
+
+/// The server. Cloning gives another handle to the same one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Server(Arc<Mutex<State>>);
+
+/// A request taken apart.
+struct Call {
+    seen: Seen,
+    key: Key,
+    sub: String,
+    query: BTreeMap<String, String>,
+    body: Value,
+    content_type: String,
+}
+
+impl Server {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// A client that dies with request number `last` (from 0): no answer ever arrives after that.
+    pub(super) fn mortal(
+        &self,
+        last: usize,
+        death: Death,
+    ) -> (kube::Client, watch::Receiver<bool>) {
+        let (dead, is_dead) = watch::channel(false);
+        let dead = Arc::new(dead);
+        let count = Arc::new(Mutex::new(0_usize));
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (server, count, dead) = (server.clone(), count.clone(), dead.clone());
+            async move {
+                let number = {
+                    let mut count = count.lock().unwrap();
+                    *count += 1;
+                    *count - 1
+                };
+                if number > last || (number == last && death == Death::Before) {
+                    dead.send_replace(true);
+                    return std::future::pending().await;
+                }
+                let answer = server.answer(request).await;
+                if number == last {
+                    dead.send_replace(true);
+                    return std::future::pending().await;
+                }
+                answer
+            }
+        });
+        (kube::Client::new(service, "default"), is_dead)
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
+        let call = Call::of(request).await;
+        let reset = || Err(std::io::ErrorKind::ConnectionReset.into());
+        let fault = self.count(&call);
+        match fault {
+            Some(Fault::Stall) => std::future::pending().await,
+            Some(Fault::Reset) => reset(),
+            Some(Fault::Answer(code)) => {
+                Ok(response(Err(Refusal::new(code, reason(code), format!("scripted {code}")))))
+            }
+            Some(Fault::LostAnswer) => {
+                drop(self.lock().execute(&call));
+                reset()
+            }
+            None if call.sub == "log" => {
+                let log = self.lock().logs.get(&call.key.name).cloned();
+                Ok(match log {
+                    Some(text) => Response::new(Body::from(text.into_bytes())),
+                    None => response(Err(Refusal::new(404, "NotFound", "no log"))),
+                })
+            }
+            None => Ok(response(self.lock().execute(&call))),
+        }
+    }
+
+    /// Counts the request; the fault it meets.
+    fn count(&self, call: &Call) -> Option<Fault> {
+        let mut state = self.lock();
+        state.seen.push(call.seen.clone());
+        if !call.seen.is_write() {
+            return None;
+        }
+        state.writes += 1;
+        let number = state.writes - 1;
+        state.faults.get(&number).copied()
+    }
+}
+
+fn reason(code: u16) -> &'static str {
+    match code {
+        403 => "Forbidden",
+        409 => "Conflict",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        504 => "Timeout",
+        _ => "InternalError",
+    }
+}
+
+fn response(answer: Result<Value, Refusal>) -> Response<Body> {
+    let (code, body) = match &answer {
+        Ok(object) => (200, object.clone()),
+        Err(refusal) => (refusal.code, refusal.to_status()),
+    };
+    let response = Response::builder().status(code).header("content-type", "application/json");
+    let response = if code == 429 { response.header("retry-after", "1") } else { response };
+    response.body(Body::from(body.to_string().into_bytes())).unwrap()
+}
+
+impl Call {
+    async fn of(request: Request<Body>) -> Self {
+        let (parts, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
+        // /api/v1/… or /apis/GROUP/VERSION/…
+        let rest = path.get(if path[0] == "api" { 2 } else { 3 }..).unwrap();
+        let (namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+            rest => ("", rest),
+        };
+        let part = |index: usize| rest.get(index).copied().unwrap_or_default().to_owned();
+        let (plural, name, sub) = (part(0), part(1), part(2));
+        let pairs = parts.uri.query().unwrap_or_default().split('&');
+        let pairs = pairs.filter_map(|pair| pair.split_once('='));
+        let verb = match parts.method.as_str() {
+            "GET" if name.is_empty() => "list",
+            "GET" => "get",
+            "POST" => "create",
+            "PATCH" => "patch",
+            "DELETE" => "delete",
+            other => panic!("{other} is no verb of this server"),
+        };
+        let content_type = parts.headers.get("content-type");
+        Self {
+            key: Key::new(&plural, namespace, &name),
+            seen: Seen { verb, plural, name },
+            sub,
+            query: pairs.map(|(k, v)| (k.to_owned(), v.replace("%2F", "/"))).collect(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            content_type: content_type.map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default(),
+        }
+    }
+}
+
+impl State {
+    fn execute(&mut self, call: &Call) -> Result<Value, Refusal> {
+        let Call { seen, key, sub, query, body, .. } = call;
+        if let Some((code, message)) = self.refused.get(&seen.plural).filter(|_| seen.is_write()) {
+            return Err(Refusal::new(*code, reason(*code), message.clone()));
+        }
+        match seen.verb {
+            "get" => self.objects.get(key).cloned(),
+            "list" => Ok(self.list(call)),
+            "create" => {
+                let mut key = key.clone();
+                key.name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                let object = self.objects.create(key.clone(), body.clone())?;
+                if key.plural == "jobs" {
+                    *self.promises.jobs.entry(key.name).or_default() += 1;
+                }
+                Ok(object)
+            }
+            "patch" if call.content_type.starts_with("application/apply-patch") => {
+                let manager = query.get("fieldManager").cloned().unwrap_or_default();
+                let object =
+                    self.objects.apply(key, &manager, body.clone(), sub.as_str() == "status")?;
+                self.check(&key.plural, &object);
+                Ok(object)
+            }
+            "patch" => {
+                let object = self.objects.merge(key, body)?;
+                self.check(&key.plural, &object);
+                Ok(object)
+            }
+            "delete" => {
+                let uid = body["preconditions"]["uid"].as_str();
+                self.objects.delete(key, uid)
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    fn list(&self, call: &Call) -> Value {
+        let wanted = call.query.get("fieldSelector").cloned().unwrap_or_default();
+        let uid = wanted.split("involvedObject.uid%3D").nth(1);
+        let uid = uid.and_then(|rest| rest.split("%2C").next());
+        let items: Vec<Value> = self
+            .objects
+            .all(&call.key.plural)
+            .into_iter()
+            .filter(|(key, _)| key.namespace == call.key.namespace || call.key.namespace.is_empty())
+            .map(|(_, object)| object)
+            .filter(|object| uid.is_none_or(|uid| object["involvedObject"]["uid"] == uid))
+            .collect();
+        json!({"metadata": {"resourceVersion": self.objects.version().to_string()}, "items": items})
+    }
+
+    /// Notes promises that this object breaks: marks before the result, readiness before marks.
+    fn check(&mut self, plural: &str, object: &Value) {
+        let mark = |claim: &Value| {
+            claim["metadata"]["annotations"][labels::COMPLETE].as_str().map(str::to_owned)
+        };
+        if plural == "persistentvolumeclaims"
+            && let Some(hash) = mark(object)
+            && !self.promises.results.contains(&hash)
+        {
+            self.promises.broken.push(format!("marked complete before the result: {object}"));
+        }
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+        if plural != "vmimages" || !ready {
+            return;
+        }
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        for target in object["status"]["targets"].as_array().cloned().unwrap_or_default() {
+            let name = target["current"]["ref"]["name"].as_str().unwrap_or_default();
+            let claim = self.objects.get(&Key::new("persistentvolumeclaims", namespace, name));
+            if claim.ok().and_then(mark).as_deref() != target["targetHash"].as_str() {
+                self.promises.broken.push(format!("Ready without the mark of claim {name}"));
+            }
+        }
+    }
+}
