@@ -14,3 +14,16 @@ packages() { "$ROOT/e2e/cluster/lib/deps.sh" qemu-system-x86 qemu-utils ca-certi
 
 # need COMMAND HINT: fails with the hint if the command is not there.
 need() { command -v "$1" >/dev/null || { echo "$1 is not in PATH: $2" >&2; exit 1; }; }
+
+# The image that the sources here are packed as.
+image=vmimage.dev/vmimage-operator:$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
+
+# install_operator KUBECTL...: installs the operator with $image and waits until it is ready. ext4
+# takes some of a volume for itself: on the local cluster's classes claims have a floor.
+install_operator() {
+  sed "s#vmimage.dev/vmimage-operator:[0-9.]*#$image#g" "$ROOT/charts/install.yaml" |
+    "$@" apply --server-side -f - >/dev/null
+  "$@" -n vmimage-system set env deployment/vmimage-operator \
+    "VMIMAGE_CLASS_MINIMUM=local=4Mi,local-immediate=4Mi" >/dev/null
+  "$@" -n vmimage-system rollout status deployment/vmimage-operator --timeout=180s
+}
