@@ -89,8 +89,14 @@ async fn objects_of_an_older_schema_stand_beside_good_ones() {
         object.data["spec"] = hello(name);
         api.replace(name, &kube::api::PostParams::default(), &object).await.unwrap();
         stands(&client, &space, name, "Building").await;
-        let status = image(&client, &space, name).await.status();
-        assert!(status.conditions.iter().all(|c| c.kind != "Stalled"), "{name}: {status:?}");
+        until(&format!("{name} is not stalled any more"), async || {
+            let conditions = image(&client, &space, name).await.status().conditions;
+            match conditions.into_iter().find(|c| c.kind == "Stalled") {
+                None => Ok(()),
+                Some(stalled) => Err(stalled.message),
+            }
+        })
+        .await;
     }
     running.stop().await;
 }
