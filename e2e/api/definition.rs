@@ -1,195 +1,94 @@
-//! The definition: accepted, explained, and as strict as the desk.
+//! The definition as a real API server sees it.
+//!
+//! Invariant: what a user reads (`explain`, columns, defaults) is what the types say.
 
-use kube::api::{ListParams, PostParams};
+use axum::http::Request;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
-use vmimage::manifest::check::{ROWS, Scope};
-use vmimage::manifest::{check, check_for_cluster, parse};
+use vmimage::api::crd;
 
-use crate::documents::{ACCEPTED, CASES};
-use crate::support::{
-    client, definition_lock, generated, install, installed, namespace, object, raw,
+use crate::harness::{
+    CRD, alone, create, document, hello, install, kubectl, namespace, shared, until,
 };
 
-fn spec(text: &str) -> Value {
-    serde_saphyr::from_str(text).unwrap()
+#[tokio::test]
+async fn it_is_accepted_without_reserve() {
+    let (_gate, client) = shared().await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client);
+    let status = definitions.get(CRD).await.unwrap().status.unwrap();
+    let holds = |kind: &str| {
+        let conditions = status.conditions.as_deref().unwrap_or_default();
+        conditions.iter().find(|c| c.type_ == kind).map(|c| c.status.as_str())
+    };
+    assert_eq!((holds("Established"), holds("NamesAccepted")), (Some("True"), Some("True")));
+    assert_eq!(holds("NonStructuralSchema"), None);
+    assert_eq!(holds("KubernetesAPIApprovalPolicyConformant"), None);
+    assert_eq!(status.stored_versions, Some(vec!["v1alpha1".to_owned()]));
+}
+
+/// Client-side apply keeps the whole document in an annotation of at most 256 KiB.
+#[tokio::test]
+async fn client_side_apply_takes_the_file_twice() {
+    let (_gate, client) = alone().await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let _gone = definitions.delete(CRD, &DeleteParams::default()).await;
+    until("the definition is gone", async || match definitions.get_opt(CRD).await.unwrap() {
+        None => Ok(()),
+        Some(_) => Err("it is there".to_owned()),
+    })
+    .await;
+    let (created, text) = kubectl(&["apply", "-f", crd::FILE]);
+    assert!(created && text.contains("created"), "{text}");
+    let (again, text) = kubectl(&["apply", "-f", crd::FILE]);
+    assert!(again && text.contains("unchanged"), "GitOps tools would see a difference: {text}");
+    install(&client, &crd::definition().unwrap()).await;
+}
+
+async fn get(client: &kube::Client, path: &str, accept: &str) -> Value {
+    let request = Request::get(path).header("accept", accept).body(Vec::new()).unwrap();
+    client.request(request).await.unwrap()
 }
 
 #[tokio::test]
-async fn the_server_accepts_the_definition() {
-    let client = client().await;
-    let _alone = definition_lock().write().await;
-    let served = install(&client, &generated()).await;
-    let conditions = served.status.unwrap().conditions.unwrap();
-    let wrong: Vec<_> = conditions
-        .iter()
-        .filter(|c| {
-            c.type_ == "NonStructuralSchema" || (c.type_ == "NamesAccepted" && c.status != "True")
-        })
-        .collect();
-    assert!(wrong.is_empty(), "{wrong:?}");
-    // Client-side apply keeps the whole object in an annotation of at most 256 KiB.
-    let compact = serde_json::to_string(&generated()).unwrap();
-    assert!(compact.len() <= 240 << 10, "{} bytes", compact.len());
-}
-
-/// Every rule of the table that CEL can express is told by the server in the same words, and what
-/// stands just inside a limit is taken by both sides.
-#[tokio::test]
-async fn server_and_desk_agree() {
-    let client = client().await;
-    let _shared = definition_lock().read().await;
-    installed(&client).await;
-    let namespace = namespace(&client, "agree").await;
-    let api = raw(&client, &namespace);
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
-    let mut tried = 0;
-    for (name, text, ..) in CASES {
-        let row = ROWS.iter().find(|row| row.name == *name).unwrap();
-        let answer = api.create(&dry, &object("case", &spec(text))).await;
-        if row.cel || row.scope == Scope::Cluster {
-            let refusal = answer.expect_err(text).to_string();
-            assert!(refusal.contains(row.message), "{text}: {refusal}");
-            tried += 1;
-        }
+async fn it_is_found_by_its_short_name_and_category() {
+    let (_gate, client) = shared().await;
+    let found = get(&client, "/apis/vmimage.dev/v1alpha1", "application/json").await;
+    let resources = found["resources"].as_array().unwrap();
+    let by = |name: &str| resources.iter().find(|r| r["name"] == name).unwrap().clone();
+    let image = by("vmimages");
+    assert_eq!(image["shortNames"], json!(["vmimg"]));
+    assert_eq!(image["categories"], json!(["vmimages"]));
+    assert_eq!((&image["singularName"], &image["namespaced"]), (&json!("vmimage"), &json!(true)));
+    assert_eq!(by("vmimages/status")["verbs"], json!(["get", "patch", "update"]));
+    let space = namespace(&client, "names").await;
+    create(&client, &space, &document("hello", &hello("x"))).await;
+    for name in ["vmimg", "vmimage", "vmimages", "vmimages.v1alpha1.vmimage.dev"] {
+        let (found, text) = kubectl(&["-n", &space, "get", name]);
+        assert!(found && text.contains("hello"), "{text}");
+        assert!(
+            text.contains("READY") && text.contains("REASON") && text.contains("AGE"),
+            "{text}"
+        );
     }
-    assert!(tried >= 20, "only {tried} documents were tried");
-    for text in ACCEPTED {
-        let answer = api.create(&dry, &object("case", &spec(text))).await;
-        assert!(answer.is_ok(), "{text}: {answer:?}");
-    }
-}
-
-/// What no rule but the schema itself refuses: bounds, enums, forms.
-#[tokio::test]
-async fn bounds_are_the_same_on_both_sides() {
-    let client = client().await;
-    let _shared = definition_lock().read().await;
-    installed(&client).await;
-    let namespace = namespace(&client, "bounds").await;
-    let api = raw(&client, &namespace);
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
-    let long = "x".repeat(511);
-    let many: Vec<_> = (0..17).map(|n| json!({"name": format!("f{n}"), "type": "raw"})).collect();
-    for wrong in [
-        json!({"boot": {"sector": {"message": long}}}),
-        json!({"boot": {"sector": {"message": ""}}}),
-        json!({"disk": {"size": "512M"}}),
-        json!({"disk": {"size": "1.5Gi"}}),
-        json!({"disk": {"size": -1}}),
-        json!({"disk": {"size": "1Mi"}, "architecture": "sparc"}),
-        json!({"disk": {"size": "1Mi"}, "formats": []}),
-        json!({"disk": {"size": "1Mi"}, "formats": many}),
-        json!({"disk": {"size": "1Mi"}, "formats": [{"type": "vmdk"}]}),
-        json!({"disk": {"size": "1Mi"}, "formats": [{"type": "raw", "name": "UPPER"}]}),
-        json!({"disk": {"size": "1Mi"}, "publish": [{"name": "a", "pvc": {}}, {"name": "a", "pvc": {}}]}),
-        json!({"disk": {"size": "1Mi"}, "build": {"timeoutSeconds": 9}}),
-        json!({"disk": {"size": "1Mi"}, "build": {"maxAttempts": 11}}),
-        json!({"disk": {"size": "1Mi"}, "build": {"resources": {"limits": {"cpu": "much"}}}}),
-        json!({"disk": {"size": "1Mi"}, "suspend": "no"}),
-        json!("a text"),
-    ] {
-        let answer = api.create(&dry, &object("case", &wrong)).await;
-        assert!(answer.is_err(), "the server takes {wrong}");
-        let document = json!({"apiVersion": "vmimage.dev/v1alpha1", "kind": "VMImage",
-            "metadata": {"name": "case"}, "spec": wrong});
-        let desk = parse(&document.to_string(), &[]).map(|mut documents| {
-            let document = documents.remove(0);
-            let mut problems = check(&document.image);
-            problems.extend(check_for_cluster(&document.image.spec));
-            problems
-        });
-        assert!(desk.is_err() || desk.is_ok_and(|p| !p.is_empty()), "the desk takes {wrong}");
-    }
-    let name = "n".repeat(64);
-    let good = json!({"disk": {"size": "1Mi"}});
-    let refusal =
-        api.create(&dry, &object(&name, &good)).await.expect_err("64 characters").to_string();
-    assert!(refusal.contains("63"), "{refusal}");
-    assert!(api.create(&dry, &object(&name[..63], &good)).await.is_ok());
+    let (_, text) = kubectl(&["-n", &space, "get", "vmimg", "-o", "wide"]);
+    assert!(text.contains("DIGEST"), "{text}");
 }
 
 #[tokio::test]
-async fn defaults_are_visible_and_unknown_fields_are_told() {
-    let client = client().await;
-    let _shared = definition_lock().read().await;
-    installed(&client).await;
-    let namespace = namespace(&client, "defaults").await;
-    let made = raw(&client, &namespace)
-        .create(
-            &PostParams::default(),
-            &object(
-                "plain",
-                &json!({"disk": {"size": "1Mi"}, "publish": [{"name": "a", "pvc": {}}]}),
-            ),
-        )
-        .await
-        .unwrap();
-    let spec = &made.data["spec"];
-    assert_eq!(spec["architecture"], json!("amd64"));
-    assert_eq!(spec["formats"], json!([{"type": "raw"}]));
-    assert_eq!(spec["publish"][0]["pvc"]["accessModes"], json!(["ReadWriteOnce"]));
-    assert_eq!(spec["build"]["timeoutSeconds"], json!(3600));
-    assert_eq!(spec["build"]["maxAttempts"], json!(3));
-    assert_eq!(spec["suspend"], json!(false));
-
-    let unknown = object("unknown", &json!({"disk": {"size": "1Mi"}, "bot": {}}));
-    let request = http::Request::post(format!(
-        "/apis/vmimage.dev/v1alpha1/namespaces/{namespace}/vmimages?fieldValidation=Strict"
-    ))
-    .header("content-type", "application/json")
-    .body(serde_json::to_vec(&unknown).unwrap())
-    .unwrap();
-    let refusal = client.request::<Value>(request).await.expect_err("bot").to_string();
-    assert!(refusal.contains("unknown field") && refusal.contains("spec.bot"), "{refusal}");
-}
-
-#[tokio::test]
-async fn every_field_is_explained() {
-    let client = client().await;
-    let _shared = definition_lock().read().await;
-    installed(&client).await;
-    let request =
-        http::Request::get("/openapi/v3/apis/vmimage.dev/v1alpha1").body(Vec::new()).unwrap();
-    let served: Value = client.request(request).await.unwrap();
-    let kinds = served["components"]["schemas"].as_object().unwrap();
-    let image = kinds.iter().find(|(name, _)| name.ends_with(".VMImage")).unwrap().1;
-    let mut fields = 0;
-    for part in ["spec", "status"] {
-        walk(part, &image["properties"][part], &mut fields);
-    }
-    assert!(fields > 60, "only {fields} fields were seen");
-}
-
-/// Fails on a field without a description.
-fn walk(path: &str, schema: &Value, fields: &mut usize) {
-    let described = schema["description"].as_str().is_some_and(|text| text.len() > 3);
-    assert!(described, "{path} has no description");
-    *fields += 1;
-    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-        walk(&format!("{path}.{name}"), field, fields);
-    }
-    for (name, field) in schema["items"]["properties"].as_object().into_iter().flatten() {
-        walk(&format!("{path}[].{name}"), field, fields);
-    }
-}
-
-#[tokio::test]
-async fn columns_and_names_are_what_users_type() {
-    let client = client().await;
-    let _shared = definition_lock().read().await;
-    installed(&client).await;
-    let request = http::Request::get("/apis/vmimage.dev/v1alpha1/vmimages?limit=1")
-        .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
-        .body(Vec::new())
-        .unwrap();
-    let table: Value = client.request(request).await.unwrap();
+async fn the_table_has_its_columns() {
+    let (_gate, client) = shared().await;
+    let space = namespace(&client, "table").await;
+    create(&client, &space, &document("hello", &hello("x"))).await;
+    let path = format!("/apis/vmimage.dev/v1alpha1/namespaces/{space}/vmimages");
+    let table = get(&client, &path, "application/json;as=Table;g=meta.k8s.io;v=v1").await;
     let columns: Vec<_> = table["columnDefinitions"]
         .as_array()
         .unwrap()
         .iter()
         .map(|c| (c["name"].as_str().unwrap(), c["priority"].as_i64().unwrap()))
         .collect();
-    let wanted = [
+    let expected = [
         ("Name", 0),
         ("Ready", 0),
         ("Reason", 0),
@@ -198,12 +97,93 @@ async fn columns_and_names_are_what_users_type() {
         ("Digest", 1),
         ("Age", 0),
     ];
-    assert_eq!(columns, wanted);
-    let resources =
-        client.list_api_group_resources("vmimage.dev/v1alpha1").await.unwrap().resources;
-    let image = resources.iter().find(|r| r.name == "vmimages").unwrap();
-    assert_eq!(image.short_names.clone().unwrap_or_default(), ["vmimg"]);
-    assert_eq!(image.categories.clone().unwrap_or_default(), ["vmimages"]);
-    assert!(resources.iter().any(|r| r.name == "vmimages/status"));
-    let _ = raw(&client, "default").list(&ListParams::default()).await.unwrap();
+    assert_eq!(columns, expected);
+    assert_eq!(table["rows"][0]["cells"][3], "raw", "the default format is shown");
+}
+
+#[tokio::test]
+async fn defaults_are_visible_in_what_is_stored() {
+    let (_gate, client) = shared().await;
+    let space = namespace(&client, "defaults").await;
+    let spec = json!({"disk": {"size": "1Mi"}, "formats": [{"type": "qcow2", "qcow2": {}}],
+        "publish": [{"name": "g", "pvc": {}}]});
+    let stored = create(&client, &space, &document("a", &spec)).await;
+    let expected = json!({
+        "architecture": "amd64",
+        "disk": {"size": "1Mi"},
+        "formats": [{"type": "qcow2", "qcow2": {"compression": "none"}}],
+        "publish": [{"name": "g", "pvc": {"accessModes": ["ReadWriteOnce"]}}],
+        "build": {"maxAttempts": 3, "resources": {}, "timeoutSeconds": 3600},
+        "suspend": false,
+    });
+    assert_eq!(stored["spec"], expected);
+    let stored = create(&client, &space, &document("b", &json!({"disk": {"size": 512}}))).await;
+    assert_eq!(stored["spec"]["formats"], json!([{"type": "raw"}]));
+}
+
+#[tokio::test]
+async fn an_unknown_field_is_refused_or_pruned_as_the_client_asks() {
+    let (_gate, client) = shared().await;
+    let space = namespace(&client, "unknown").await;
+    let path = format!("/apis/vmimage.dev/v1alpha1/namespaces/{space}/vmimages");
+    let mut spec = hello("x");
+    spec["disc"] = json!({"size": "1Mi"});
+    let body = document("a", &spec).to_string().into_bytes();
+    let post = |validation: &str| {
+        let path = format!("{path}?fieldValidation={validation}");
+        let request = Request::post(path).header("content-type", "application/json");
+        client.request::<Value>(request.body(body.clone()).unwrap())
+    };
+    let refused = post("Strict").await.unwrap_err().to_string();
+    assert!(refused.contains("unknown field \"spec.disc\""), "{refused}");
+    let stored = post("Ignore").await.unwrap();
+    assert_eq!(
+        (&stored["spec"]["disc"], &stored["spec"]["suspend"]),
+        (&json!(null), &json!(false))
+    );
+}
+
+/// Every schema below `schema` that `explain` would show without a word.
+fn silent(path: &str, schema: &Value, found: &mut Vec<String>, seen: &mut usize) {
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        *seen += 1;
+        if inner["description"].as_str().is_none_or(str::is_empty) {
+            found.push(path.clone());
+        }
+        silent(&path, inner, found, seen);
+    }
+    for step in ["items", "additionalProperties"] {
+        if schema[step].is_object() {
+            silent(&format!("{path}[]"), &schema[step], found, seen);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_field_explains_itself() {
+    let (_gate, client) = shared().await;
+    let schema = until("the schema is published", async || {
+        let path = "/openapi/v3/apis/vmimage.dev/v1alpha1";
+        let request = Request::get(path).body(Vec::new()).unwrap();
+        let all: Value = client.request(request).await.map_err(|e| e.to_string())?;
+        let schemas = all["components"]["schemas"].as_object().cloned().unwrap_or_default();
+        let found = schemas.into_iter().find(|(name, _)| name.ends_with(".VMImage"));
+        found.map(|(_, schema)| schema).ok_or_else(|| "no VMImage".to_owned())
+    })
+    .await;
+    let (mut found, mut seen) = (Vec::new(), 0);
+    for part in ["spec", "status"] {
+        let inner = &schema["properties"][part];
+        assert!(inner["description"].as_str().is_some_and(|text| !text.is_empty()), "{part}");
+        silent(part, inner, &mut found, &mut seen);
+    }
+    println!("{seen} fields explain themselves");
+    assert!(seen > 60, "{seen}");
+    assert!(found.is_empty(), "without a description: {found:?}");
+    until("kubectl explains it", async || {
+        let (explained, text) = kubectl(&["explain", "vmimg.spec.boot.sector"]);
+        if explained && text.contains("powers the machine off") { Ok(()) } else { Err(text) }
+    })
+    .await;
 }

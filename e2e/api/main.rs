@@ -1,11 +1,12 @@
-//! The API as a real API server serves it, and the controller against it. `e2e/api/run` starts a
-//! control plane of its own (etcd and API server, no node) and runs this program in its network.
+//! The definition and the controller against a real API server, without kubelet and controllers.
 //!
-//! Does not build images: there is no kubelet. Invariant: a missing API server fails every test.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
+//! Jobs, pods and claims are objects that nobody acts on; what a kubelet would report the tests
+//! report themselves. Invariant: a missing tool or an unreachable server is a failed test.
+#![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
-mod controller;
 mod definition;
-#[path = "../../tests/support/documents.rs"]
 mod documents;
-mod support;
+mod harness;
+mod life;
+mod older;
+mod outage;

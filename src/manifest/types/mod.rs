@@ -266,7 +266,10 @@ pub struct Pvc {
     /// A stable name. Such a claim holds one content for life: other content needs another name.
     /// Omitted: a name by content hash, found in status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
+    )]
     pub name: Option<String>,
 
     /// The size to request. Omitted: the disk's size with the operator's filesystem overhead.

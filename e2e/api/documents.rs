@@ -1,0 +1,77 @@
+//! A table of documents, each judged by the API server and by the desk.
+//!
+//! A file in `refused` names in its first line a part of the API server's message. Invariant: both
+//! sides agree but for the list below.
+
+use std::collections::BTreeMap;
+
+use vmimage::manifest::{check, parse};
+
+use crate::harness::{kubectl, namespace, shared};
+
+/// Where the two may differ: the file, and why.
+const DIFFERENT: &[(&str, &str)] = &[
+    ("refused/source-file", "a desk can read files, a cluster cannot reach them"),
+    ("accepted/desk-no-base64", "CEL cannot decode; the controller tells it as InvalidSpec"),
+    ("accepted/desk-other-digest", "CEL cannot hash; the controller tells it as InvalidSpec"),
+    ("accepted/desk-request-over-limit", "would cost a rule over two maps; told as InvalidSpec"),
+    ("accepted/desk-resource-unknown", "keys of a map have no schema; told as InvalidSpec"),
+    ("accepted/desk-key-twice", "kubectl takes the last of two equal keys"),
+    ("accepted/desk-null", "kubectl drops nulls before the server sees them"),
+];
+
+fn desk(text: &str) -> Result<(), String> {
+    let documents = parse::parse(text, &[]).map_err(|e| e.to_string())?;
+    let problems: Vec<String> = documents
+        .iter()
+        .flat_map(|document| check::check(&document.image))
+        .map(|problem| format!("{}: {}", problem.path, problem.message))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+}
+
+fn files() -> BTreeMap<String, String> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/api/documents");
+    let mut files = BTreeMap::new();
+    for part in ["accepted", "refused"] {
+        for entry in fs_err::read_dir(format!("{root}/{part}")).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            files.insert(format!("{part}/{stem}"), path.to_str().unwrap().to_owned());
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn api_server_and_desk_judge_alike() {
+    let (_gate, client) = shared().await;
+    let space = namespace(&client, "documents").await;
+    let mut wrong = Vec::new();
+    let files = files();
+    for (name, path) in &files {
+        let text = fs_err::read_to_string(path).unwrap();
+        let verb = ["-n", &space, "create", "--dry-run=server", "--validate=strict", "-f", path];
+        let (accepted, said) = kubectl(&verb);
+        if accepted != name.starts_with("accepted/") {
+            wrong.push(format!("{name}: the API server said {said}"));
+        }
+        let first = text.lines().next().unwrap_or_default();
+        if let Some(part) = first.strip_prefix("# refused: ")
+            && !said.contains(part)
+        {
+            wrong.push(format!("{name}: expected {part:?} in: {said}"));
+        }
+        let desk = desk(&text);
+        let differ = desk.is_ok() != accepted;
+        let listed = DIFFERENT.iter().any(|(file, _)| file == name);
+        if differ != listed {
+            wrong.push(format!(
+                "{name}: the API server said {said}the desk {desk:?}; listed {listed}"
+            ));
+        }
+    }
+    println!("{} documents, {} differ for a reason", files.len(), DIFFERENT.len());
+    assert!(files.len() > 80, "{}", files.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
