@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Use, case, condition, foreign, name, phase, text, uid, until, use_up_memory};
+use crate::harness::{Use, case, condition, foreign, name, text, uid, until, use_up_memory};
 use crate::{slow, with};
 
 /// The kernel kills the builder for its limit, twice: it is tried once more, then named; with a
@@ -15,17 +15,17 @@ fn too_little_memory_is_named_and_can_be_raised() {
             return;
         }
         let limit = |memory: &str| json!({"build": {"resources": {"limits": {"memory": memory}}}});
-        space.apply("hello", with(slow("hello"), limit("12Mi"))).await;
+        space.apply("hello", with(slow("hello"), limit("48Mi"))).await;
         for attempt in 1..=2 {
             let suffix = format!("-{attempt}-");
-            let running = until(&format!("attempt {attempt} runs"), async || {
+            let pod = until(&format!("the pod of attempt {attempt}"), async || {
                 let pods = space.of("Pod", "hello").await;
-                let seen: Vec<_> = pods.iter().map(|p| (name(p), phase(p))).collect();
-                let one = |p: &&_| name(p).contains(&suffix) && phase(p) == "Running";
+                let seen: Vec<_> = pods.iter().map(name).collect();
+                let one = |p: &&_| name(p).contains(&suffix);
                 pods.iter().find(one).cloned().ok_or(format!("{seen:?}"))
             })
             .await;
-            use_up_memory(&uid(&running)).await;
+            use_up_memory(&uid(&pod)).await;
         }
         let image = space.waits("hello", "OutOfMemory").await;
         let message = text(&condition(&image, "Stalled").unwrap(), "/message");
@@ -36,7 +36,7 @@ fn too_little_memory_is_named_and_can_be_raised() {
             let ended = text(&pod, "/status/containerStatuses/0/state/terminated/reason");
             assert_eq!(ended, "OOMKilled", "how {} ended", name(&pod));
         }
-        space.apply("hello", with(slow("hello"), limit("64Mi"))).await;
+        space.apply("hello", with(slow("hello"), limit("96Mi"))).await;
         space.ready("hello").await;
         space.has_jobs("hello", 0).await;
     });

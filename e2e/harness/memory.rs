@@ -4,23 +4,43 @@
 //! enough for it lets it start. Invariant: what fills the memory is bounded by that very limit.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::wait::until;
 
-/// Fills the memory of the running build container of the pod with this UID.
+/// Time for the runtime to hear of the want of memory.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// Uses up the memory of the build container of the pod with this UID, as soon as it runs, twice: at
+/// first the kernel takes what uses it up, then the builder. The runtime is told of want of memory
+/// and of the end of a process on two ways, and what comes first is the pod's reason: so that it can
+/// be relied on, the want of memory comes well before the end.
 pub(crate) async fn use_up_memory(pod: &str) {
     let (builder, cgroup) = until(&format!("the builder's process in pod {pod}"), async || {
         builder(pod).ok_or_else(|| "no process".to_owned())
     })
     .await;
+    // It must not come to its end before its memory does. The kernel ends a stopped process, too.
+    let pid = builder.file_name().unwrap();
+    assert!(Command::new("kill").arg("-STOP").arg(pid).status().unwrap().success());
+    fill(&cgroup, 1000);
+    tokio::time::sleep(TOLD).await;
     // Of all processes in the group the kernel is to take the builder first. (To spare the other one
     // instead takes a capability that root may not have in a container.)
     fs_err::write(builder.join("oom_score_adj"), "1000").unwrap();
-    // `tail` keeps all that it reads until a line ends.
-    let script = "echo $$ >\"$0/cgroup.procs\" && exec tail /dev/zero";
-    let status = Command::new("sh").args(["-c", script]).arg(&cgroup).status().unwrap();
+    fill(&cgroup, 0);
+}
+
+/// Fills the memory of the group by processes with this score, until the kernel ends them.
+fn fill(cgroup: &Path, score: u16) {
+    // `tail` keeps all that it reads until a line ends. Two, so that neither comes to hold the whole
+    // limit: that is what a score of 1000 counts for.
+    let script = "echo $1 >/proc/self/oom_score_adj && echo $$ >\"$0/cgroup.procs\" &&
+        { tail /dev/zero & exec tail /dev/zero; }";
+    let mut shell = Command::new("sh");
+    let status = shell.args(["-c", script]).arg(cgroup).arg(score.to_string()).status().unwrap();
     assert_eq!(status.signal(), Some(9), "expected that the kernel ends it; seen: {status}");
 }
 

@@ -15,7 +15,7 @@ mod wait;
 pub(crate) use audit::{audit, operator_requests};
 pub(crate) use host::{boots, build_on_desk, foreign, kubectl, mount, sha256sum, try_kubectl};
 pub(crate) use memory::use_up_memory;
-pub(crate) use objects::{annotation, condition, name, phase, place, reason_of, text, uid};
+pub(crate) use objects::{annotation, condition, name, place, reason_of, text, uid};
 pub(crate) use operator::{Operator, in_cluster, metric, scale};
 pub(crate) use space::{Space, Use, case};
 pub(crate) use wait::{until, within};
