@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use vmimage::engine::base::{Error, FileSource, PositionalSink, Silent};
+use vmimage::engine::base::{Error, FileSource, PositionalSink, Silent, Work};
 use vmimage::engine::format::qcow2::{self, Compression, Params};
 use vmimage::engine::format::raw;
 
@@ -91,7 +91,13 @@ fn write(disk: &Path, out: &Path, compression: Option<Compression>) {
     match compression {
         None => raw::write(&source, &sink, &Silent).unwrap(),
         Some(compression) => {
-            qcow2::write(&source, &sink, &Params { compression, threads: 0 }, &Silent).unwrap();
+            qcow2::write(
+                &source,
+                &sink,
+                &Params::compressed(compression),
+                &Work { threads: 0, progress: &Silent },
+            )
+            .unwrap();
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use media::{Noise, Patched};
 use proptest::prelude::*;
-use vmimage::engine::base::{ByteSource, MemorySink, SectorSource, Silent};
+use vmimage::engine::base::{ByteSource, MemorySink, SectorSource, Silent, Work};
 use vmimage::engine::format::qcow2::{self, Compression, Image, Params};
 use vmimage::engine::format::raw;
 
@@ -60,7 +60,7 @@ proptest! {
     ) {
         let wanted = plain(&medium);
         let sink = MemorySink::default();
-        qcow2::write(&medium, &sink, &Params { compression, threads }, &Silent).unwrap();
+        qcow2::write(&medium, &sink, &Params::compressed(compression), &Work { threads, progress: &Silent }).unwrap();
         let image = Image::open(Arc::new(ByteSource::new(sink.into_bytes()))).unwrap();
         prop_assert_eq!(image.len(), medium.len);
         let mut seen = vec![0xee; wanted.len()];

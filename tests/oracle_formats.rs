@@ -19,7 +19,7 @@ use media::{Patched, all, giant, hello, mix};
 use qemu_img::{check, compare, info, qemu_img, run, sha256sum, text};
 use vmimage::engine::base::{
     AtomicFile, ByteSource, Error, Extent, FileSource, Kind, MemorySink, PositionalSink,
-    SectorSource, Silent, digest,
+    SectorSource, Silent, Work, digest,
 };
 use vmimage::engine::format::qcow2::{self, Compression, Image, Params};
 use vmimage::engine::format::{FormatName, detect, raw};
@@ -30,13 +30,25 @@ const COMPRESSIONS: [(&str, Compression); 3] =
 
 fn write_qcow2(medium: &Patched, compression: Compression, threads: usize, path: &Path) {
     let file = AtomicFile::create(path).unwrap();
-    qcow2::write(medium, &file, &Params { compression, threads }, &Silent).unwrap();
+    qcow2::write(
+        medium,
+        &file,
+        &Params::compressed(compression),
+        &Work { threads, progress: &Silent },
+    )
+    .unwrap();
     file.commit().unwrap();
 }
 
 fn qcow2_bytes(medium: &Patched, compression: Compression, threads: usize) -> Vec<u8> {
     let sink = MemorySink::default();
-    qcow2::write(medium, &sink, &Params { compression, threads }, &Silent).unwrap();
+    qcow2::write(
+        medium,
+        &sink,
+        &Params::compressed(compression),
+        &Work { threads, progress: &Silent },
+    )
+    .unwrap();
     sink.into_bytes()
 }
 
@@ -207,7 +219,13 @@ fn files_with_more_than_one_refcount_block_are_consistent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("image");
     let sink = TablesOnly(AtomicFile::create(&path).unwrap());
-    qcow2::write(&Ones((4 << 30) + 512), &sink, &Params::default(), &Silent).unwrap();
+    qcow2::write(
+        &Ones((4 << 30) + 512),
+        &sink,
+        &Params::default(),
+        &Work { threads: 0, progress: &Silent },
+    )
+    .unwrap();
     sink.0.commit().unwrap();
     assert_eq!(check(&path)["allocated-clusters"], 65_537);
 }
@@ -242,7 +260,13 @@ fn what_is_not_whole_sectors_or_too_large_is_refused_before_writing() {
     let refuse = |len: u64| {
         let medium = Patched { name: "refused", len, patches: vec![] };
         let sink = MemorySink::default();
-        let error = qcow2::write(&medium, &sink, &Params::default(), &Silent).unwrap_err();
+        let error = qcow2::write(
+            &medium,
+            &sink,
+            &Params::default(),
+            &Work { threads: 0, progress: &Silent },
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), Kind::Document);
         assert!(sink.into_bytes().is_empty());
         error.to_string()

@@ -13,7 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use media::{Noise, Patched};
-use vmimage::engine::base::{ByteSource, Error, MemorySink, SectorSource as _, Silent};
+use vmimage::engine::base::{ByteSource, Error, MemorySink, SectorSource as _, Silent, Work};
+use vmimage::engine::format::Image as _;
 use vmimage::engine::format::qcow2::{self, Compression, Image, Params};
 
 /// The reader promises an L1 table of 32 MiB and a few clusters of at most 2 MiB.
@@ -25,7 +26,13 @@ fn image(compression: Compression) -> Vec<u8> {
     let patches = vec![(0, noise.words(65_536)), (200_000, noise.words(9_000))];
     let medium = Patched { name: "mutated", len: 300 << 10, patches };
     let sink = MemorySink::default();
-    qcow2::write(&medium, &sink, &Params { compression, threads: 1 }, &Silent).unwrap();
+    qcow2::write(
+        &medium,
+        &sink,
+        &Params::compressed(compression),
+        &Work { threads: 1, progress: &Silent },
+    )
+    .unwrap();
     sink.into_bytes()
 }
 

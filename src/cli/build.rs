@@ -17,7 +17,7 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Shown;
 use crate::builder::{Made, build_manifest};
-use crate::engine::base::{self, SectorSource};
+use crate::engine::base::{self, SectorSource, Work};
 use crate::engine::format::{qcow2, raw};
 use crate::manifest::Override;
 use crate::manifest::types::{Compression, Format, FormatKind};
@@ -153,8 +153,8 @@ impl Run<'_> {
         match format.kind {
             FormatKind::Raw => raw::write(medium, file.sink(), &progress)?,
             FormatKind::Qcow2 => {
-                let params = qcow2_params(format, self.threads);
-                qcow2::write(medium, file.sink(), &params, &progress)?;
+                let work = Work { threads: self.threads, progress: &progress };
+                qcow2::write(medium, file.sink(), &qcow2_params(format), &work)?;
                 file.digest = base::digest(&file.source()?, &progress)?;
             }
         }
@@ -172,13 +172,13 @@ impl Run<'_> {
     }
 }
 
-fn qcow2_params(format: &Format, threads: usize) -> qcow2::Params {
+fn qcow2_params(format: &Format) -> qcow2::Params {
     let compression = match format.qcow2.as_ref().map(|options| options.compression) {
         None | Some(Compression::None) => qcow2::Compression::None,
         Some(Compression::Zlib) => qcow2::Compression::Zlib,
         Some(Compression::Zstd) => qcow2::Compression::Zstd,
     };
-    qcow2::Params { compression, threads }
+    qcow2::Params::compressed(compression)
 }
 
 fn output_entry(prepared: &Prepared, format: &Format, file: &Pending) -> OutputEntry {

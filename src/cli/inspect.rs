@@ -65,7 +65,7 @@ mod tests {
             ("a.raw", Some(FormatName::Raw)),
             ("dir.qcow2/a.IMG", Some(FormatName::Raw)),
             ("a.b.qcow2", Some(FormatName::Qcow2)),
-            ("a.vmdk", None),
+            ("a.qed", None),
             ("qcow2", None),
             (".qcow2", None),
         ] {

@@ -8,8 +8,8 @@ mod report;
 
 use std::sync::Arc;
 
-use crate::engine::base::{Error, Extent, SectorSource};
-use crate::engine::format::{FormatName, qcow2};
+use crate::engine::base::{Deny, Error, Extent, SectorSource};
+use crate::engine::format::{self, Census, FormatName, Image as _, qcow2};
 
 pub use report::{BootSector, Clusters, Content, Qcow2, Range, Report};
 
@@ -21,15 +21,16 @@ pub fn inspect(source: Arc<dyn SectorSource>, format: FormatName) -> Result<Repo
         FormatName::Raw => (source, None),
         FormatName::Qcow2 => {
             let image = qcow2::Image::open(source)?;
-            let details = details(image.details(), image.census()?);
+            let details = details(image.header(), image.census()?);
             (Arc::new(image) as Arc<dyn SectorSource>, Some(details))
         }
+        other => (format::open(source, other, &Deny)? as Arc<dyn SectorSource>, None),
     };
     let content = content::look(&*medium)?;
     Ok(Report { format, file_size, virtual_size: medium.len(), allocated, qcow2, content })
 }
 
-fn details(header: &qcow2::Details, census: qcow2::Census) -> Qcow2 {
+fn details(header: &qcow2::Details, census: Census) -> Qcow2 {
     let features = [
         (header.compression == qcow2::Compression::Zstd, "compression type"),
         (header.dirty, "dirty bit"),
@@ -61,7 +62,7 @@ fn details(header: &qcow2::Details, census: qcow2::Census) -> Qcow2 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::base::{ByteSource, MemorySink, Silent};
+    use crate::engine::base::{ByteSource, MemorySink, Silent, Work};
 
     /// A disk of 1 MiB with a boot sector, and a byte in the middle.
     fn disk() -> Vec<u8> {
@@ -84,8 +85,14 @@ mod tests {
         assert_eq!(raw.content.boot_sector, Some(BootSector::Program));
 
         let sink = MemorySink::default();
-        let params = qcow2::Params { compression: qcow2::Compression::Zstd, threads: 1 };
-        qcow2::write(&ByteSource::new(disk()), &sink, &params, &Silent).unwrap();
+        let params = qcow2::Params::compressed(qcow2::Compression::Zstd);
+        qcow2::write(
+            &ByteSource::new(disk()),
+            &sink,
+            &params,
+            &Work { threads: 1, progress: &Silent },
+        )
+        .unwrap();
         let file = ByteSource::new(sink.into_bytes());
         let report = inspect(Arc::new(file), FormatName::Qcow2).unwrap();
         assert_eq!(report.content, raw.content);
@@ -99,7 +106,13 @@ mod tests {
     fn reports_read_well_as_text_and_json() {
         let sink = MemorySink::default();
         let params = qcow2::Params::default();
-        qcow2::write(&ByteSource::new(disk()), &sink, &params, &Silent).unwrap();
+        qcow2::write(
+            &ByteSource::new(disk()),
+            &sink,
+            &params,
+            &Work { threads: 1, progress: &Silent },
+        )
+        .unwrap();
         let file = ByteSource::new(sink.into_bytes());
         let report = inspect(Arc::new(file), FormatName::Qcow2).unwrap();
         // sha256sum of the disk above:

@@ -3,6 +3,8 @@
 //! Does not print. Invariant: reporting never changes what is written; cancelling leaves no output.
 
 use std::fmt;
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
 use super::Error;
 
@@ -24,5 +26,25 @@ impl Progress for Silent {
 
     fn advance(&self, _: u64) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+/// How a step is worked off. Changes no byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// Threads that compress or decompress; 0 means as many as the machine offers.
+    pub threads: usize,
+    /// Hears how far it is.
+    pub progress: &'a dyn Progress,
+}
+
+impl Work<'_> {
+    /// The number of threads, at least 1.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => available_parallelism().map_or(1, NonZero::get),
+            wanted => wanted,
+        }
     }
 }

@@ -4,17 +4,25 @@
 //! source; the same medium and parameters give the same bytes on any number of threads.
 
 mod detect;
+mod image;
 pub mod qcow2;
 pub mod raw;
 mod units;
+pub mod vdi;
+pub mod vhd;
+pub mod vhdx;
+pub mod vmdk;
+mod write;
 
 use std::fmt;
 
 use serde::Serialize;
 
 pub use detect::detect;
+pub use image::{Census, Finding, Findings, Image, Severity};
+pub use write::{Label, Measure, Output, Params, open, stream, write};
 
-/// An image file format that can be read.
+/// An image file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FormatName {
@@ -22,11 +30,20 @@ pub enum FormatName {
     Raw,
     /// QEMU's copy-on-write format, versions 2 and 3.
     Qcow2,
+    /// VMware's format.
+    Vmdk,
+    /// Virtual PC's format, which Azure takes: qemu's "vpc".
+    Vhd,
+    /// Hyper-V's format.
+    Vhdx,
+    /// VirtualBox' format.
+    Vdi,
 }
 
 impl FormatName {
     /// All formats.
-    pub const ALL: [Self; 2] = [Self::Raw, Self::Qcow2];
+    pub const ALL: [Self; 6] =
+        [Self::Raw, Self::Qcow2, Self::Vmdk, Self::Vhd, Self::Vhdx, Self::Vdi];
 
     /// The name, as documents and options spell it.
     #[must_use]
@@ -34,6 +51,10 @@ impl FormatName {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Vdi => "vdi",
         }
     }
 

@@ -3,8 +3,17 @@
 //! Adds no padding. Invariant: the output is exactly as long as the medium; every unit of `UNIT`
 //! bytes that is all zero is left out, whether the source calls it a hole or not.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
 use super::units::{Batches, data_runs};
-use crate::engine::base::{Error, PositionalSink, Progress, SectorSource, StreamSink};
+use super::{Census, Findings, FormatName, Params, image};
+use crate::engine::base::{
+    Error, Extent, PositionalSink, Progress, SectorSource, StreamSink, Work,
+};
+use crate::units::SECTOR;
 
 /// What is either written or left out.
 const UNIT: u64 = 64 << 10;
@@ -67,6 +76,62 @@ fn zeros(sink: &mut dyn StreamSink, count: u64, progress: &dyn Progress) -> Resu
         left -= len;
     }
     Ok(())
+}
+
+/// A raw file: its disk is itself.
+#[derive(Debug)]
+pub struct Image(Arc<dyn SectorSource>);
+
+impl Image {
+    /// The file as it is: any bytes are a raw disk.
+    #[must_use]
+    pub fn new(source: Arc<dyn SectorSource>) -> Self {
+        Self(source)
+    }
+}
+
+impl SectorSource for Image {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn next_extent(&self, offset: u64) -> Option<Extent> {
+        self.0.next_extent(offset)
+    }
+
+    fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
+        self.0.file_range_at(offset)
+    }
+}
+
+impl image::Image for Image {
+    fn format(&self) -> FormatName {
+        FormatName::Raw
+    }
+
+    fn details(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn params(&self) -> Params {
+        Params::Raw
+    }
+
+    /// In sectors; what the file calls a hole is unallocated.
+    fn census(&self) -> Result<Census, Error> {
+        let data = self.0.extents().map(|extent| extent.len().div_ceil(SECTOR)).sum();
+        let unallocated = self.0.len().div_ceil(SECTOR).saturating_sub(data);
+        Ok(Census { unit: SECTOR, data, unallocated, ..Census::default() })
+    }
+
+    /// Nothing can be wrong.
+    fn check(&self, _: &Work<'_>) -> Result<Findings, Error> {
+        Ok(Findings::default())
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod tables;
 mod write;
 
 pub use parse::Details;
-pub use read::{Census, Image};
+pub use read::Image;
 pub use write::write;
 
 /// How clusters are compressed.
@@ -37,11 +37,61 @@ pub enum Compression {
     Zstd,
 }
 
+/// Who can read a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// Version 2: QEMU 0.10 and newer.
+    V2,
+    /// Version 3: QEMU 1.1 and newer.
+    #[default]
+    V3,
+}
+
+/// What is allocated before it is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preallocation {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Every cluster has its place in the file, which is sparse.
+    Metadata,
+    /// As `Metadata`, and the filesystem keeps the room.
+    Falloc,
+    /// As `Metadata`, and zeros are written.
+    Full,
+}
+
 /// What shapes a file beside its medium.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
+    /// Who can read it.
+    pub compat: Compat,
+    /// Bytes of a cluster: a power of two from 512 to 2 MiB.
+    pub cluster_size: u64,
     /// How clusters are compressed.
     pub compression: Compression,
-    /// Threads that compress; 0 means as many as the machine offers. Changes no byte.
-    pub threads: usize,
+    /// Marked so that reference counts may be written late.
+    pub lazy_refcounts: bool,
+    /// What is allocated before it is needed.
+    pub preallocation: Preallocation,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            compat: Compat::default(),
+            cluster_size: 64 << 10,
+            compression: Compression::default(),
+            lazy_refcounts: false,
+            preallocation: Preallocation::default(),
+        }
+    }
+}
+
+impl Params {
+    /// The defaults with this compression.
+    #[must_use]
+    pub fn compressed(compression: Compression) -> Self {
+        Self { compression, ..Self::default() }
+    }
 }

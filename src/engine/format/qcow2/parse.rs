@@ -279,14 +279,14 @@ fn named(what: &str, name: &[u8]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::base::{ByteSource, MemorySink, Silent};
+    use crate::engine::base::{ByteSource, MemorySink, Silent, Work};
     use crate::engine::format::qcow2::{Params, write};
 
     /// A file of 1 MiB of virtual size, as we write it, with these bytes changed.
     fn patched(patches: &[(usize, &[u8])]) -> Result<Parsed, Error> {
         let sink = MemorySink::default();
         let medium = ByteSource::new(vec![1; 1 << 20]);
-        write(&medium, &sink, &Params::default(), &Silent).unwrap();
+        write(&medium, &sink, &Params::default(), &Work { threads: 1, progress: &Silent }).unwrap();
         let mut bytes = sink.into_bytes();
         for (at, patch) in patches {
             bytes[*at..][..patch.len()].copy_from_slice(patch);

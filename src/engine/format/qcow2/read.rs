@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zerocopy::IntoBytes as _;
 use zerocopy::big_endian::U64;
 
-use super::Compression;
+use serde_json::{Map, Value, json};
+
 use super::geometry::{ENTRY, Geometry, Packed};
 use super::ondisk::{COMPRESSED_SECTOR, ENTRY_COMPRESSED, ENTRY_COPIED, ENTRY_OFFSET, ENTRY_ZERO};
 use super::parse::{Details, damaged, inside, parse};
-use crate::engine::base::{Error, Extent, Kind, SectorSource};
+use super::{Compression, Params};
+use crate::engine::base::{Error, Extent, Gate, Kind, SectorSource, Work};
 use crate::engine::codec::{Decompressor, Method};
+use crate::engine::format::image;
+use crate::engine::format::{self, Census, Findings, FormatName};
 
 /// An open qcow2 file: its virtual disk as a medium.
 pub struct Image {
@@ -34,19 +38,6 @@ struct Unpacked {
     place: Option<Packed>,
     packed: Vec<u8>,
     block: Vec<u8>,
-}
-
-/// How many clusters of the virtual disk are stored how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Stored as they are.
-    pub data: u64,
-    /// Compressed.
-    pub compressed: u64,
-    /// Marked as zero.
-    pub zero: u64,
-    /// Not mentioned.
-    pub unallocated: u64,
 }
 
 /// Where a guest cluster lies.
@@ -101,15 +92,20 @@ impl Image {
         })
     }
 
+    /// As `open`; files that the header names go through `gate`.
+    pub fn open_with(source: Arc<dyn SectorSource>, _gate: &dyn Gate) -> Result<Self, Error> {
+        Self::open(source)
+    }
+
     /// What the header says.
     #[must_use]
-    pub const fn details(&self) -> &Details {
+    pub const fn header(&self) -> &Details {
         &self.details
     }
 
     /// Counts the clusters of the virtual disk.
-    pub fn census(&self) -> Result<Census, Error> {
-        let mut census = Census::default();
+    fn count(&self) -> Result<Census, Error> {
+        let mut census = Census { unit: self.geometry.cluster(), ..Census::default() };
         let mut guest = 0;
         while guest < self.geometry.guest_clusters() {
             let in_table = self.left_in_table(guest);
@@ -311,6 +307,47 @@ impl SectorSource for Image {
             guest += self.left_in_table(guest);
         }
         None
+    }
+}
+
+impl image::Image for Image {
+    fn format(&self) -> FormatName {
+        FormatName::Qcow2
+    }
+
+    fn details(&self) -> Map<String, Value> {
+        let details = &self.details;
+        let features = [
+            (details.compression == Compression::Zstd, "compression type"),
+            (details.dirty, "dirty bit"),
+            (details.lazy_refcounts, "lazy refcounts"),
+        ];
+        let features: Vec<_> = features.iter().filter(|(set, _)| *set).map(|(_, n)| *n).collect();
+        let zstd = details.compression == Compression::Zstd;
+        [
+            ("version", json!(details.version)),
+            ("clusterSize", json!(details.cluster_size)),
+            ("compressionType", json!(if zstd { "zstd" } else { "zlib" })),
+            ("refcountBits", json!(details.refcount_bits)),
+            ("features", json!(features)),
+            ("snapshots", json!(details.snapshots)),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+
+    fn params(&self) -> format::Params {
+        let cluster_size = self.details.cluster_size;
+        format::Params::Qcow2(Params { cluster_size, ..Params::default() })
+    }
+
+    fn census(&self) -> Result<Census, Error> {
+        self.count()
+    }
+
+    fn check(&self, _: &Work<'_>) -> Result<Findings, Error> {
+        Err(Error::new(Kind::Unsupported, "check of qcow2 is being built"))
     }
 }
 

@@ -4,9 +4,6 @@
 //! with the tables named in `alloc` and `tables`, plus about 4 MiB per thread that compresses.
 //! Invariant: see the module; a file that was begun and not finished has no header.
 
-use std::num::NonZero;
-use std::thread::available_parallelism;
-
 use zerocopy::IntoBytes as _;
 use zerocopy::big_endian::{U16, U64};
 
@@ -16,7 +13,9 @@ use super::header::header;
 use super::ondisk::ENTRY_COPIED;
 use super::tables::{Tables, l1_bytes};
 use super::{Compression, Params};
-use crate::engine::base::{Error, Extent, Kind, PositionalSink, Progress, SectorSource, is_zero};
+use crate::engine::base::{
+    Error, Extent, Kind, PositionalSink, Progress, SectorSource, Work, is_zero,
+};
 use crate::engine::codec::{Compressor, Method, ordered};
 use crate::engine::format::units::{Batches, data_runs};
 use crate::units::SECTOR;
@@ -33,8 +32,9 @@ pub fn write(
     source: &dyn SectorSource,
     sink: &dyn PositionalSink,
     params: &Params,
-    progress: &dyn Progress,
+    work: &Work<'_>,
 ) -> Result<(), Error> {
+    let progress = work.progress;
     if !source.len().is_multiple_of(SECTOR) {
         let message = format!("{} bytes are not whole sectors of {SECTOR} bytes", source.len());
         return Err(Error::new(Kind::Document, message));
@@ -50,17 +50,10 @@ pub fn write(
     };
     match method {
         None => writer.copy(source, progress)?,
-        Some(method) => writer.compress(source, method, threads(params.threads), progress)?,
+        Some(method) => writer.compress(source, method, work.threads(), progress)?,
     }
     progress.advance(source.len() - writer.done)?;
     writer.finish(params.compression)
-}
-
-fn threads(wanted: usize) -> usize {
-    match wanted {
-        0 => available_parallelism().map_or(1, NonZero::get),
-        wanted => wanted,
-    }
 }
 
 /// A file being written.
