@@ -42,7 +42,7 @@ pub(crate) fn mixed(path: &Path, length: u64) -> u64 {
         let mut bytes = vec![0; usize::try_from(len).unwrap()];
         match numbers.next() % 20 {
             0..9 => text(&mut bytes, &words, &mut numbers),
-            9..16 => records(&mut bytes, &mut numbers),
+            9..18 => records(&mut bytes, &mut numbers),
             _ => noise(&mut bytes, &mut numbers),
         }
         file.write_all_at(&bytes, at).unwrap();
