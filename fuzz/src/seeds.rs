@@ -23,7 +23,8 @@ fn main() -> std::io::Result<()> {
         for file in 0..of.count() {
             let number = u8::try_from(file).unwrap_or(0);
             // As it is; with one edit (no more edits, sealed, nothing cut); cut.
-            let edited = [&[0, number, 1][..], &[8, 0, 0, 0], &[0; 4], &[1; 8], &[0, 1, 0, 0]].concat();
+            let edited =
+                [&[0, number, 1][..], &[8, 0, 0, 0], &[0; 4], &[1; 8], &[0, 1, 0, 0]].concat();
             let recipes = [vec![0, number], edited, vec![0, number, 0, 1, 0, 2]];
             for (n, bytes) in recipes.iter().enumerate() {
                 std::fs::write(directory.join(format!("seed-{file}-{n}")), bytes)?;
