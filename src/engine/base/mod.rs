@@ -3,7 +3,11 @@
 //! Knows no format, no filesystem and no document. Invariant: nothing here opens a file by a name
 //! that came out of an image.
 
+#[cfg(target_os = "linux")]
+mod beneath;
 mod content;
+#[cfg(target_os = "linux")]
+mod device;
 mod digest;
 mod error;
 mod extent;
@@ -15,7 +19,11 @@ mod progress;
 mod sectors;
 mod sink;
 
+#[cfg(target_os = "linux")]
+pub use beneath::Beneath;
 pub use content::{Content, Finish, Late, Placement};
+#[cfg(target_os = "linux")]
+pub use device::Device;
 pub use digest::digest;
 pub use error::{Error, Kind, Origin};
 pub use extent::Extent;
