@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::args::BuildArgs;
 use super::document::{File, Prepared};
 use super::failure::{Failure, Failures};
-use super::files::{self, Pending};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Shown;
@@ -21,6 +20,7 @@ use crate::engine::base::{self, SectorSource, Work};
 use crate::engine::format::{qcow2, raw};
 use crate::manifest::Override;
 use crate::manifest::types::{Compression, Format, FormatKind};
+use crate::publish::files::{self, Pending};
 use crate::report::{BuildManifest, Code, OutputEntry};
 
 /// Everything one build shares.

@@ -15,7 +15,6 @@ mod document;
 mod excerpt;
 mod explain;
 mod failure;
-mod files;
 mod inspect;
 mod interrupt;
 mod output;

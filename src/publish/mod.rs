@@ -4,6 +4,7 @@
 //! nothing that is not ours is changed or removed.
 
 mod error;
+pub mod files;
 pub mod volume;
 
 pub use error::Error;
