@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
-use matrix::{Form, all, driver, kinds};
+use matrix::{Form, Judges, all, judges, kinds};
 use media::{Noise, Patched};
 use qemu_img::{info, output, qemu_img, sha256sum, text};
 use uuid::Uuid;
@@ -26,7 +26,7 @@ use vmimage::engine::base::{
     AtomicFile, Deny, Error, FileSource, Gate, PositionalSink, Role, SectorSource, Silent, Work,
     digest,
 };
-use vmimage::engine::format::{self, Image, Label, Output};
+use vmimage::engine::format::{self, FormatName, FormatOption, Image, Label, Output};
 
 const WORK: Work<'_> = Work { threads: 2, progress: &Silent };
 
@@ -100,9 +100,7 @@ fn content_by_qemu(path: &Path, form: &Form, len: u64) -> String {
 /// `qemu-img check`, where QEMU can check the format at all (63 means that it cannot).
 fn checked_by_qemu(path: &Path, form: &Form) {
     let output = output("qemu-img", "qemu-utils", &["check", "-f", form.driver(), text(path)]);
-    let can = !matches!(form.driver(), "raw" | "vpc");
-    let flat = form.options.iter().any(|(_, value)| value == "monolithicFlat");
-    let wanted = if can && !flat { 0 } else { 63 };
+    let wanted = if judges(form).checks { 0 } else { 63 };
     assert_eq!(output.status.code(), Some(wanted), "{}: {output:?}", form.name());
 }
 
@@ -209,11 +207,59 @@ fn every_kind_is_converted_to_every_other() {
 #[test]
 fn nothing_is_opened_beside_the_file_itself() {
     let directory = tempfile::tempdir().unwrap();
-    let form = Form::new(format::FormatName::Vmdk, &[("subformat", "monolithicFlat")]);
+    let form = Form::new(FormatName::Vmdk, &[("subformat", "monolithicFlat")]);
     let path = directory.path().join("disk.vmdk");
     write(&medium(), &form, &path).unwrap();
     let refused = format::open(Arc::new(FileSource::open(&path).unwrap()), form.format, &Deny);
     let message = refused.unwrap_err().to_string();
     assert!(message.contains("extent file \"disk-flat.vmdk\""), "{message}");
-    assert_eq!(driver(form.format), "vmdk");
+}
+
+/// The part of docs/formats.md that is generated.
+const BEGIN: &str = "<!-- from tests/matrix.rs: e2e/generate writes it anew -->\n";
+const END: &str = "<!-- end -->\n";
+
+#[test]
+fn the_tables_in_the_docs_are_those_of_the_matrix() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (held, after) = rest.split_once(END).unwrap();
+    let tables = format!("\n{}\n{}\n", acceptance(), options());
+    if std::env::var_os("VMIMAGE_GENERATE").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{tables}{END}{after}")).unwrap();
+    } else {
+        assert!(held == tables, "run e2e/generate; docs/formats.md should hold:\n{tables}");
+    }
+}
+
+/// Who accepted what.
+fn acceptance() -> String {
+    let mut text = "| file | written, read back, converted from and to all | `qemu-img check` | \
+                    second reader | boots in QEMU | rules checked | the vendor's own product |\n\
+                    |---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for kind in kinds() {
+        let name = kind.name();
+        let Judges { checks, second, rules } = judges(&kind);
+        let driver = kind.driver();
+        let checks = if checks { "clean" } else { "cannot check it" };
+        text += &format!(
+            "| {name} | `{driver}`, both directions | {checks} | {second} | yes | {rules} | not tested |\n"
+        );
+    }
+    text
+}
+
+fn options() -> String {
+    let mut text =
+        "| format | option | values | default | what it does |\n|---|---|---|---|---|\n".to_owned();
+    for format in FormatName::ALL {
+        for option in format.options() {
+            let FormatOption { name, default, help, .. } = option;
+            text +=
+                &format!("| {format} | `{name}` | {} | {default} | {help} |\n", option.allowed());
+        }
+    }
+    text
 }

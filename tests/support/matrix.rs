@@ -63,8 +63,36 @@ impl Form {
     }
 }
 
+/// Who judges a kind of file beside qemu-img's converting.
+pub(crate) struct Judges {
+    /// Whether `qemu-img check` can; else it ends with 63.
+    pub(crate) checks: bool,
+    /// The second reader, in the tests of the format.
+    pub(crate) second: &'static str,
+    /// What the rules were taken from.
+    pub(crate) rules: &'static str,
+}
+
+/// Who judges files of this form.
+pub(crate) fn judges(form: &Form) -> Judges {
+    let says = |value: &str| form.options.iter().any(|(_, held)| held == value);
+    let (checks, second, rules) = match form.format {
+        FormatName::Raw => (false, "sha256sum", "none to check"),
+        FormatName::Qcow2 if says("zstd") => {
+            (true, "none (imago reads no zstd)", "QEMU's qcow2.txt")
+        }
+        FormatName::Qcow2 => (true, "imago", "QEMU's qcow2.txt"),
+        FormatName::Vmdk if says("monolithicFlat") => (false, "7-Zip", "VMware's note 5.0"),
+        FormatName::Vmdk => (true, "7-Zip, libvmdk", "VMware's note 5.0"),
+        FormatName::Vhd => (false, "7-Zip, libvhdi", "Microsoft's VHD 1.0; Azure's rules"),
+        FormatName::Vhdx => (true, "7-Zip, libvhdi", "[MS-VHDX]"),
+        FormatName::Vdi => (true, "7-Zip", "VirtualBox' header 1.1"),
+    };
+    Judges { checks, second, rules }
+}
+
 /// What QEMU calls a format.
-pub(crate) fn driver(format: FormatName) -> &'static str {
+fn driver(format: FormatName) -> &'static str {
     match format {
         FormatName::Vhd => "vpc",
         other => other.as_str(),
