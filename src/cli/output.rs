@@ -48,6 +48,19 @@ impl Output {
         self.json
     }
 
+    /// How wide a map of a disk may be drawn, and whether with block characters.
+    #[must_use]
+    pub(super) fn drawing(&self) -> (usize, bool) {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let columns = || variable("COLUMNS").and_then(|text| text.parse().ok());
+        let terminal = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col);
+        let columns = terminal.filter(|width| *width > 0).or_else(columns).unwrap_or(80);
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
+        let utf8 = locale.unwrap_or_default().to_lowercase().replace('-', "").contains("utf8");
+        // The names in front of a report's lines take 16 columns.
+        (usize::from(columns).saturating_sub(16).clamp(16, 1024), utf8)
+    }
+
     /// Prints one line of the result.
     pub(super) fn line(&self, text: &str) -> Result<(), Failure> {
         self.bytes(format!("{text}\n").as_bytes())
