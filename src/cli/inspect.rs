@@ -8,6 +8,7 @@ use std::path::Path;
 use super::args::InspectArgs;
 use super::failure::{Failure, Failures};
 use super::image::source::Opened;
+use super::interrupt::Interrupt;
 use super::output::Output;
 use crate::engine::format::FormatName;
 use crate::inspect::{inspect_image, map};
@@ -20,7 +21,7 @@ pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<(), Failures> {
     if flags.from.is_none() && !flags.detect {
         flags.from = Some(by_name(file).ok_or_else(|| unnamed(file))?);
     }
-    let opened = Opened::open(file, &flags)?;
+    let opened = Opened::open(file, &flags, &Interrupt::listen()?)?;
     if *only_map {
         let ranges = map(&*opened.image);
         if output.is_json() {

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::args::{Color, Global};
 use super::excerpt::{Excerpt, excerpt, visible};
 use super::failure::{Failure, Failures, Spot};
+use crate::inspect::NAMES;
 use crate::manifest::Place;
 use crate::report::Code;
 
@@ -57,8 +58,7 @@ impl Output {
         let columns = terminal.filter(|width| *width > 0).or_else(columns).unwrap_or(80);
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
         let utf8 = locale.unwrap_or_default().to_lowercase().replace('-', "").contains("utf8");
-        // The names in front of a report's lines take 16 columns.
-        (usize::from(columns).saturating_sub(16).clamp(16, 1024), utf8)
+        (usize::from(columns).saturating_sub(NAMES).clamp(16, 1024), utf8)
     }
 
     /// Prints one line of the result.

@@ -13,6 +13,9 @@ use crate::engine::format::{Census, FormatName};
 use crate::engine::partition::{Kind, Table};
 use crate::units::ByteSize;
 
+/// Columns of the names in front of a text's lines.
+pub const NAMES: usize = 18;
+
 /// What an image file is, and what lies in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,7 +124,7 @@ impl Report {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{name:<16}{value}");
+            let _ = writeln!(text, "{name:<NAMES$}{value}");
         };
         line("format", self.format.as_str());
         let allocated = self.allocated;

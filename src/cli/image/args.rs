@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use uuid::Uuid;
 
 use crate::engine::format::FormatName;
+use crate::units::{ByteSize, parse_size};
 
 pub(in crate::cli) const CONVERT_EXAMPLES: &str = "\
 Examples:
@@ -71,8 +72,15 @@ pub(in crate::cli) struct SourceFlags {
     /// Guess the format from the image's first bytes: only for images that you trust
     #[arg(long)]
     pub(in crate::cli) detect: bool,
+    /// Copy at most so much of standard input or of a FIFO
+    #[arg(long, value_name = "SIZE", value_parser = limit)]
+    pub(in crate::cli) limit: Option<ByteSize>,
     #[command(flatten)]
     pub(in crate::cli) allow: AllowFlags,
+}
+
+fn limit(text: &str) -> Result<ByteSize, String> {
+    parse_size(text).map_err(|e| e.to_string())
 }
 
 /// Which other files an image may name.

@@ -26,7 +26,7 @@ pub(in crate::cli) fn run(
     let interrupt = Interrupt::listen()?;
     let (mut results, mut worst) = (Vec::with_capacity(paths.len()), 0);
     for path in paths {
-        let opened = Opened::open(path, flags)?;
+        let opened = Opened::open(path, flags, &interrupt)?;
         let shown = Shown::new(output, &interrupt, &opened.name);
         let work = Work { threads: 0, progress: &shown };
         let findings = opened.image.check(&work).map_err(|e| opened.fail(&e))?;

@@ -18,12 +18,13 @@ use crate::engine::format::{FormatName, first_difference};
 
 /// Runs the verb and returns the exit code.
 pub(in crate::cli) fn run(args: &CompareArgs, output: &Output) -> Result<u8, Failures> {
+    let interrupt = Interrupt::listen()?;
     let open = |path: &Path, from: Option<FormatName>| {
         let detect = args.detect && from.is_none();
-        Opened::open(path, &SourceFlags { from, detect, allow: args.allow.clone() })
+        let flags = SourceFlags { from, detect, limit: None, allow: args.allow.clone() };
+        Opened::open(path, &flags, &interrupt)
     };
     let (a, b) = (open(&args.a, args.from_a)?, open(&args.b, args.from_b)?);
-    let interrupt = Interrupt::listen()?;
     let shown = Shown::new(output, &interrupt, &a.name);
     let work = Work { threads: 0, progress: &shown };
     let sizes = [a.image.len(), b.image.len()];

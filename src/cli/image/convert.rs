@@ -33,10 +33,10 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
     }
     let params = args.format.params(Some(&args.output))?;
     accepts(&target, &params)?;
-    let opened = Opened::open(&args.input, &args.source)?;
+    let interrupt = Interrupt::listen()?;
+    let opened = Opened::open(&args.input, &args.source, &interrupt)?;
     target.refuse_input(&opened.file)?;
     let medium = whole_sectors(opened.disk(), params.format(), output)?;
-    let interrupt = Interrupt::listen()?;
     let shown = Shown::new(output, &interrupt, &target.name());
     let work = Work { threads: args.format.threads(), progress: &shown };
     let name = args.output.file_name().unwrap_or_default().to_string_lossy();

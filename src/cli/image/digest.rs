@@ -17,7 +17,7 @@ pub(in crate::cli) fn run(args: &DigestArgs, output: &Output) -> Result<(), Fail
     let interrupt = Interrupt::listen()?;
     let mut results = Vec::with_capacity(args.images.len());
     for path in &args.images {
-        let opened = Opened::open(path, &args.source)?;
+        let opened = Opened::open(path, &args.source, &interrupt)?;
         let shown = Shown::new(output, &interrupt, &opened.name);
         let digest = base::digest(&*opened.image, &shown)?;
         opened.unchanged().map_err(|e| opened.fail(&e))?;

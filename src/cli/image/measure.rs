@@ -22,9 +22,10 @@ use crate::units::parse_size;
 /// Runs the verb.
 pub(in crate::cli) fn run(args: &MeasureArgs, output: &Output) -> Result<(), Failures> {
     let params = args.format.params(None)?;
+    let interrupt = Interrupt::listen()?;
     let (name, medium) = match (&args.image, &args.size) {
         (Some(path), _) => {
-            let opened = Opened::open(path, &args.source)?;
+            let opened = Opened::open(path, &args.source, &interrupt)?;
             (opened.name.clone(), opened.disk())
         }
         (None, size) => {
@@ -36,7 +37,6 @@ pub(in crate::cli) fn run(args: &MeasureArgs, output: &Output) -> Result<(), Fai
         }
     };
     let medium = whole_sectors(medium, params.format(), output)?;
-    let interrupt = Interrupt::listen()?;
     let shown = Shown::new(output, &interrupt, &name);
     let work = Work { threads: args.format.threads(), progress: &shown };
     let label = label("measured", None, medium.len());

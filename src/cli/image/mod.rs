@@ -16,4 +16,5 @@ pub(super) mod digest;
 pub(super) mod measure;
 pub(super) mod resize;
 pub(super) mod source;
+mod spool;
 mod target;

@@ -33,10 +33,10 @@ pub(in crate::cli) fn run(args: &ResizeArgs, output: &Output) -> Result<(), Fail
         let message = format!("{} is not a regular file", args.image.display());
         return Err(refused(message).into());
     };
-    let opened = Opened::open(&path, &args.source)?;
+    let interrupt = Interrupt::listen()?;
+    let opened = Opened::open(&path, &args.source, &interrupt)?;
     let (old, new) = (opened.image.len(), size(&args.size, opened.image.len())?);
     accepts(&opened, old, new, args.shrink)?;
-    let interrupt = Interrupt::listen()?;
     let shown = Shown::new(output, &interrupt, &opened.name);
     let work = Work { threads: args.threads.map_or(0, usize::from), progress: &shown };
     let moved = moved(&opened, new, args.move_gpt, output)?;

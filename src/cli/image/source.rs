@@ -3,14 +3,24 @@
 //! Invariant: the content of a file decides its format only with `--detect`; a guest can write
 //! whatever it likes to the beginning of a raw disk.
 
+use std::fs::File;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use fs_err as fs;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+
 use super::args::{AllowFlags, SourceFlags};
+use super::spool::spooled;
 use crate::cli::failure::{Failure, Failures};
+use crate::cli::interrupt::Interrupt;
 use crate::engine::base::{Beneath, Deny, Error, FileSource, Gate, Role, SectorSource};
 use crate::engine::format::{self, FormatName, Image};
 use crate::report::Code;
+use crate::units::ByteSize;
 
 /// An open image and the file that it came from.
 #[derive(Debug)]
@@ -25,15 +35,31 @@ pub(in crate::cli) struct Opened {
 
 impl Opened {
     /// Opens the image at `path` as the flags say.
-    pub(in crate::cli) fn open(path: &Path, flags: &SourceFlags) -> Result<Self, Failures> {
-        let name = path.display().to_string();
+    pub(in crate::cli) fn open(
+        path: &Path,
+        flags: &SourceFlags,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Failures> {
+        let stdin = path.as_os_str() == "-";
+        let name = if stdin { "<stdin>".to_owned() } else { path.display().to_string() };
         let fail = |error: &Error| Failure::from(error).in_file(&name, "", None);
-        let file = Arc::new(FileSource::open(path).map_err(unreadable)?);
+        if flags.from.is_none() && !flags.detect {
+            return Err(unnamed(&name).into());
+        }
+        let limit = flags.limit.map_or(u64::MAX, ByteSize::get);
+        let file = if stdin {
+            spooled(&mut std::io::stdin().lock(), &name, limit, interrupt)?
+        } else if is_fifo(path) {
+            let mut fifo = open_fifo(path, interrupt)?;
+            spooled(&mut fifo, &name, limit, interrupt)?
+        } else {
+            FileSource::open(path).map_err(unreadable)?
+        };
+        let file = Arc::new(file);
         let source: Arc<dyn SectorSource> = Arc::<FileSource>::clone(&file);
         let format = match flags.from {
             Some(format) => format,
-            None if flags.detect => format::detect(&*source).map_err(|e| fail(&e))?,
-            None => return Err(unnamed(&name).into()),
+            None => format::detect(&*source).map_err(|e| fail(&e))?,
         };
         let gate = Allowed::new(&flags.allow)?;
         let image = format::open(source, format, &gate).map_err(|e| fail(&e))?;
@@ -56,6 +82,33 @@ impl Opened {
     pub(in crate::cli) fn fail(&self, error: &Error) -> Failure {
         Failure::from(error).in_file(&self.name, "", None)
     }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+/// Opens the FIFO at `path` and waits for its first byte, or until the user asks to stop: what
+/// opens a FIFO in the usual way cannot be interrupted.
+fn open_fifo(path: &Path, interrupt: &Interrupt) -> Result<File, Failures> {
+    let fail = |e: Errno| {
+        Failure::io(Code::InvalidInput, &format!("opening {}", path.display()), e.into())
+    };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fifo = rustix::fs::open(path, flags, Mode::empty()).map_err(fail)?;
+    let pause = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    loop {
+        interrupt.check()?;
+        let mut ready = [PollFd::new(&fifo, PollFlags::IN)];
+        match poll(&mut ready, Some(&pause)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => break,
+            Err(error) => return Err(fail(error).into()),
+        }
+    }
+    let flags = fcntl_getfl(&fifo).map_err(fail)?;
+    fcntl_setfl(&fifo, flags - OFlags::NONBLOCK).map_err(fail)?;
+    Ok(fifo.into())
 }
 
 /// A file that cannot be opened is a fault of the input, not of the machine.
