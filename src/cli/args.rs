@@ -124,7 +124,7 @@ pub(super) enum Verb {
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
     /// Write an image in another format
-    #[command(after_help = image::CONVERT_EXAMPLES)]
+    #[command(after_help = image::convert_help())]
     Convert(ConvertArgs),
     /// Tell whether two images hold the same disk
     #[command(after_help = image::COMPARE_EXAMPLES)]

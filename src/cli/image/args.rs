@@ -11,7 +11,21 @@ use uuid::Uuid;
 use crate::engine::format::FormatName;
 use crate::units::{ByteSize, parse_size};
 
-pub(in crate::cli) const CONVERT_EXAMPLES: &str = "\
+/// The help below the flags of `convert`: examples, and the options of every format.
+pub(in crate::cli) fn convert_help() -> String {
+    let mut help = format!("{CONVERT_EXAMPLES}\n\nOptions of the formats (--option NAME=VALUE):\n");
+    for format in FormatName::ALL {
+        for option in format.options() {
+            let (name, allowed, default) = (option.name, option.allowed(), option.default);
+            let line = format!("  {format} {name}: {allowed} [default: {default}]\n");
+            help.push_str(&line);
+            help.push_str(&format!("      {}\n", option.help));
+        }
+    }
+    help.trim_end().to_owned()
+}
+
+const CONVERT_EXAMPLES: &str = "\
 Examples:
   vmimage convert --from raw disk.raw disk.qcow2
   vmimage convert --from raw --compression zstd disk.raw disk.qcow2
@@ -21,8 +35,7 @@ Examples:
 
 OUT's format follows from its name or from --format. IN's format is named with --from: a guest can
 write what it likes into its disk, so its first bytes decide only with --detect. A regular file gets
-its name when it is complete; an error or Ctrl-C leaves what was there. Options of the formats:
-docs/cli.md, or an unknown one: --option x=y lists them.";
+its name when it is complete; an error or Ctrl-C leaves what was there.";
 
 pub(in crate::cli) const COMPARE_EXAMPLES: &str = "\
 Examples:

@@ -36,10 +36,13 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
     let interrupt = Interrupt::listen()?;
     let opened = Opened::open(&args.input, &args.source, &interrupt)?;
     target.refuse_input(&opened.file)?;
+    if let (Target::File(path), Some(name)) = (&target, params.companion(&file_name(path))) {
+        Target::of(&path.with_file_name(name), false)?.refuse_input(&opened.file)?;
+    }
     let medium = whole_sectors(opened.disk(), params.format(), output)?;
     let shown = Shown::new(output, &interrupt, &target.name());
     let work = Work { threads: args.format.threads(), progress: &shown };
-    let name = args.output.file_name().unwrap_or_default().to_string_lossy();
+    let name = file_name(&args.output);
     let label = label(&name, args.id, medium.len());
     let size = match &target {
         Target::File(path) => {
@@ -76,6 +79,11 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
         output.json(&result)?;
     }
     Ok(())
+}
+
+/// The last part of a path, as formats store it.
+fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// Refuses what the target cannot take.
