@@ -36,8 +36,8 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
     let interrupt = Interrupt::listen()?;
     let opened = Opened::open(&args.input, &args.source, &interrupt)?;
     target.refuse_input(&opened.file)?;
-    if let (Target::File(path), Some(name)) = (&target, params.companion(&file_name(path))) {
-        Target::of(&path.with_file_name(name), false)?.refuse_input(&opened.file)?;
+    if let Target::File(path) = &target {
+        judge_companion(path, &params, &opened)?;
     }
     let medium = whole_sectors(opened.disk(), params.format(), output)?;
     let shown = Shown::new(output, &interrupt, &target.name());
@@ -84,6 +84,16 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
 /// The last part of a path, as formats store it.
 fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
     path.file_name().unwrap_or_default().to_string_lossy()
+}
+
+/// Judges the place of the second file as that of the first.
+fn judge_companion(path: &Path, params: &Params, opened: &Opened) -> Result<(), Failure> {
+    let Some(name) = params.companion(&file_name(path)) else { return Ok(()) };
+    let companion = path.with_file_name(name);
+    match Target::of(&companion, false)? {
+        target @ Target::File(_) => target.refuse_input(&opened.file),
+        _ => Err(refused(format!("{} is not a regular file", companion.display()))),
+    }
 }
 
 /// Refuses what the target cannot take.
