@@ -205,3 +205,19 @@ fn a_block_device_is_overwritten_only_when_asked_and_wholly() {
     assert!(back[..4 << 20] == wanted, "the disk is there, its holes are zero");
     assert!(back[4 << 20..].iter().all(|byte| *byte == 0xee), "what lies behind it is left alone");
 }
+
+/// Needs loop devices, and so root.
+#[test]
+fn blocks_are_shared_where_the_filesystem_can() {
+    let desk = Desk::new();
+    disk(&desk, "a.raw");
+    fs_err::create_dir(desk.path("out")).unwrap();
+    let script = "
+        truncate -s 320M xfs && mkfs.xfs -q -m reflink=1 xfs && mount -o loop xfs out || exit 99
+        cp a.raw out/a.raw && cd out
+        \"$0\" convert -q --from raw a.raw b.raw || exit 98
+        cmp a.raw b.raw || exit 97
+        filefrag -v b.raw";
+    let out = unshared(&desk, script).ok();
+    assert!(out.contains("shared"), "{out}");
+}

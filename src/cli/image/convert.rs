@@ -42,7 +42,10 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
     let medium = whole_sectors(opened.disk(), params.format(), output)?;
     let shown = Shown::new(output, &interrupt, &target.name());
     let work = Work { threads: args.format.threads(), progress: &shown };
-    let name = file_name(&args.output);
+    let name = match target {
+        Target::Stdout => format!("disk.{}", params.format()).into(),
+        _ => file_name(&args.output),
+    };
     let label = label(&name, args.id, medium.len());
     let size = match &target {
         Target::File(path) => {
