@@ -1,8 +1,8 @@
 //! What the host does to a conversion: full disks, signals, links, changes under our feet.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
 
@@ -116,23 +116,63 @@ fn an_interrupt_leaves_what_was_there() {
     }
 }
 
+fn fifo(desk: &Desk) {
+    crate::support::tool("coreutils", "mkfifo", &[desk.path("pipe").as_os_str()]);
+}
+
+/// Whether the process has a handler for SIGINT.
+fn listens(id: u32) -> bool {
+    let status = fs_err::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
+    caught.is_some_and(|mask| u64::from_str_radix(mask, 16).unwrap() & 2 != 0)
+}
+
 #[test]
-fn an_interrupt_while_waiting_for_a_reader_ends_it() {
+fn an_interrupt_ends_what_waits_for_a_pipe() {
+    let to_pipe = [CONVERT, &["pipe", "--format", "raw"]].concat();
+    let from_pipe = vec!["convert", "--from", "raw", "pipe", "b.raw"];
+    let from_stdin = vec!["convert", "--from", "raw", "-", "b.raw"];
+    for (arguments, reads) in
+        [(&to_pipe, false), (&to_pipe, true), (&from_pipe, false), (&from_stdin, false)]
+    {
+        let desk = Desk::new();
+        disk(&desk, "a.raw");
+        fifo(&desk);
+        let mut child = desk.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let mut reader = reads.then(|| fs_err::File::open(desk.path("pipe")).unwrap());
+        if let Some(reader) = &mut reader {
+            reader.read_exact(&mut [0; 100]).unwrap();
+        }
+        let id = child.id();
+        wait_until(&mut child, "a handler", || listens(id));
+        signal(&child, "INT");
+        ended(child).failed(130);
+        drop((input, reader));
+        assert_eq!(desk.names(), ["a.raw", "pipe"], "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_pipe_is_an_input_of_bounded_length() {
     let desk = Desk::new();
     disk(&desk, "a.raw");
-    let pipe = desk.path("pipe");
-    crate::support::tool("coreutils", "mkfifo", &[pipe.as_os_str()]);
-    let arguments = [CONVERT, &["pipe", "--format", "raw"]].concat();
-    let mut child = desk.command(&arguments).spawn().unwrap();
-    let listens = |id: u32| {
-        let status = fs_err::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
-        caught.is_some_and(|mask| u64::from_str_radix(mask, 16).unwrap() & 2 != 0)
-    };
-    let id = child.id();
-    wait_until(&mut child, "a handler", || listens(id));
-    signal(&child, "INT");
-    ended(child).failed(130);
+    fifo(&desk);
+    for (limit, code) in [("4Mi", 0), ("4194303", 66)] {
+        let arguments = ["convert", "--from", "raw", "pipe", "b.raw", "--limit", limit];
+        let child = desk.command(&arguments).spawn().unwrap();
+        let mut writer = fs_err::OpenOptions::new().write(true).open(desk.path("pipe")).unwrap();
+        // Too much is not read to its end.
+        let _ = writer.write_all(&desk.read("a.raw"));
+        drop(writer);
+        let err = ended(child).failed(code);
+        assert_eq!(
+            err.contains("has more than 4194303 bytes; --limit allows more"),
+            code != 0,
+            "{err}"
+        );
+    }
+    assert!(desk.read("b.raw") == desk.read("a.raw"));
 }
 
 /// The conversion stands still while nobody reads the FIFO: time to change its source.
@@ -145,8 +185,8 @@ fn a_source_that_changes_is_no_source() {
     ] {
         let desk = Desk::new();
         disk(&desk, "a.raw");
+        fifo(&desk);
         let pipe = desk.path("pipe");
-        crate::support::tool("coreutils", "mkfifo", &[pipe.as_os_str()]);
         let arguments = [CONVERT, &["pipe", "--format", "raw", "--threads", "1"]].concat();
         let child = desk.command(&arguments).spawn().unwrap();
         let mut reader = fs_err::File::open(&pipe).unwrap();

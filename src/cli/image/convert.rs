@@ -66,7 +66,7 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
         Target::Stdout | Target::Pipe(_) => {
             let mut sink = match &target {
                 Target::Pipe(path) => Pipe::open(path, &interrupt)?,
-                _ => Pipe::stdout()?,
+                _ => Pipe::stdout(&interrupt)?,
             };
             format::stream(&*medium, &label, &mut sink, &params, &work)?;
             opened.unchanged().map_err(|e| opened.fail(&e))?;

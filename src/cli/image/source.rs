@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fs_err as fs;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
@@ -48,10 +47,11 @@ impl Opened {
         }
         let limit = flags.limit.map_or(u64::MAX, ByteSize::get);
         let file = if stdin {
-            spooled(&mut std::io::stdin().lock(), &name, limit, interrupt)?
+            let stdin = rustix::io::dup(std::io::stdin())
+                .map_err(|e| Failure::io(Code::InvalidInput, "opening standard input", e.into()))?;
+            spooled(&mut stdin.into(), &name, limit, interrupt)?
         } else if is_fifo(path) {
-            let mut fifo = open_fifo(path, interrupt)?;
-            spooled(&mut fifo, &name, limit, interrupt)?
+            spooled(&mut open_fifo(path)?, &name, limit, interrupt)?
         } else {
             FileSource::open(path).map_err(unreadable)?
         };
@@ -88,24 +88,13 @@ fn is_fifo(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
-/// Opens the FIFO at `path` and waits for its first byte, or until the user asks to stop: what
-/// opens a FIFO in the usual way cannot be interrupted.
-fn open_fifo(path: &Path, interrupt: &Interrupt) -> Result<File, Failures> {
+/// Opens the FIFO at `path` without waiting for its writer, which could not be interrupted.
+fn open_fifo(path: &Path) -> Result<File, Failure> {
     let fail = |e: Errno| {
         Failure::io(Code::InvalidInput, &format!("opening {}", path.display()), e.into())
     };
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fifo = rustix::fs::open(path, flags, Mode::empty()).map_err(fail)?;
-    let pause = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-    loop {
-        interrupt.check()?;
-        let mut ready = [PollFd::new(&fifo, PollFlags::IN)];
-        match poll(&mut ready, Some(&pause)) {
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => break,
-            Err(error) => return Err(fail(error).into()),
-        }
-    }
     let flags = fcntl_getfl(&fifo).map_err(fail)?;
     fcntl_setfl(&fifo, flags - OFlags::NONBLOCK).map_err(fail)?;
     Ok(fifo.into())

@@ -7,7 +7,9 @@ use std::io::{Read, Write as _};
 use std::path::Path;
 
 use fs_err as fs;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::cli::failure::{Failure, Failures};
 use crate::cli::interrupt::Interrupt;
@@ -19,7 +21,7 @@ const BATCH: usize = 1 << 20;
 
 /// Copies all of `input`, at most `limit` bytes, to a file in the directory for temporary files.
 pub(super) fn spooled(
-    input: &mut dyn Read,
+    input: &mut File,
     name: &str,
     limit: u64,
     interrupt: &Interrupt,
@@ -30,7 +32,7 @@ pub(super) fn spooled(
     let mut buffer = vec![0; BATCH];
     let mut len: u64 = 0;
     loop {
-        interrupt.check()?;
+        ready(input, PollFlags::IN, interrupt)?;
         let read = match input.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => read,
@@ -51,6 +53,20 @@ pub(super) fn spooled(
     }
     file.set_len(len).map_err(unwritable)?;
     Ok(FileSource::of(file, Path::new(name))?)
+}
+
+/// Waits until `file` can be read or written, or until the user asks to stop: a call that waits by
+/// itself is not ended by a signal.
+pub(super) fn ready(file: &File, wanted: PollFlags, interrupt: &Interrupt) -> Result<(), Error> {
+    let pause = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    loop {
+        interrupt.check()?;
+        match poll(&mut [PollFd::new(file, wanted)], Some(&pause)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(Error::io("waiting for a pipe", error.into())),
+        }
+    }
 }
 
 fn too_long(name: &str, limit: u64) -> Failure {

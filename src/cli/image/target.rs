@@ -5,16 +5,18 @@
 //! overwritten.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use fs_err as fs;
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::event::PollFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::spool::ready;
 use crate::cli::failure::{Failure, Failures};
 use crate::cli::interrupt::Interrupt;
 use crate::engine::base::{Error, FileSource, StreamSink};
@@ -116,30 +118,30 @@ pub(super) fn refused(message: String) -> Failure {
 
 /// A pipe that takes bytes in order.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(super) struct Pipe<'a> {
     file: File,
     name: String,
+    interrupt: &'a Interrupt,
 }
 
-impl Pipe {
+impl<'a> Pipe<'a> {
     /// This process's standard output.
-    pub(super) fn stdout() -> Result<Self, Failure> {
+    pub(super) fn stdout(interrupt: &'a Interrupt) -> Result<Self, Failure> {
         let file = rustix::io::dup(std::io::stdout())
             .map_err(|e| Failure::io(Code::Io, "opening standard output", e.into()))?;
-        Ok(Self { file: file.into(), name: "standard output".to_owned() })
+        Ok(Self { file: file.into(), name: "standard output".to_owned(), interrupt })
     }
 
     /// The FIFO or device at `path`. Waits for a reader, or until the user asks to stop.
-    pub(super) fn open(path: &Path, interrupt: &Interrupt) -> Result<Self, Failures> {
+    pub(super) fn open(path: &Path, interrupt: &'a Interrupt) -> Result<Self, Failures> {
         let fail =
             |e: Errno| Failure::io(Code::Io, &format!("opening {}", path.display()), e.into());
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         loop {
             match rustix::fs::open(path, flags, Mode::empty()) {
                 Ok(file) => {
-                    let flags = fcntl_getfl(&file).map_err(fail)?;
-                    fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(fail)?;
-                    return Ok(Self { file: file.into(), name: path.display().to_string() });
+                    let name = path.display().to_string();
+                    return Ok(Self { file: file.into(), name, interrupt });
                 }
                 Err(Errno::NXIO) => {
                     interrupt.check()?;
@@ -151,9 +153,27 @@ impl Pipe {
     }
 }
 
-impl StreamSink for Pipe {
+impl StreamSink for Pipe<'_> {
+    /// Standard output waits in the kernel: its reader gets the same Ctrl-C. A FIFO does not.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let Self { file, name } = self;
-        file.write_all(bytes).map_err(|e| Error::io(format!("writing to {name}"), e))
+        let Self { file, name, interrupt } = self;
+        let mut left = bytes;
+        while !left.is_empty() {
+            match file.write(left) {
+                Ok(0) => {
+                    return Err(Error::io(
+                        format!("writing to {name}"),
+                        ErrorKind::WriteZero.into(),
+                    ));
+                }
+                Ok(written) => left = left.get(written..).unwrap_or_default(),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    ready(file, PollFlags::OUT, interrupt)?;
+                }
+                Err(e) => return Err(Error::io(format!("writing to {name}"), e)),
+            }
+        }
+        Ok(())
     }
 }
