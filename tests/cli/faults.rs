@@ -224,6 +224,13 @@ fn a_block_device_is_overwritten_only_when_asked_and_wholly() {
     let desk = Desk::new();
     disk(&desk, "a.raw");
     desk.write("backing", vec![0xee; 6 << 20]);
+    // The disk ends with a hole.
+    fs_err::OpenOptions::new()
+        .write(true)
+        .open(desk.path("a.raw"))
+        .unwrap()
+        .set_len(5 << 20)
+        .unwrap();
     let script = "
         device=$(losetup --find --show backing) || exit 99
         trap 'losetup -d $device' EXIT
@@ -242,8 +249,8 @@ fn a_block_device_is_overwritten_only_when_asked_and_wholly() {
     assert!(err.contains("takes the raw disk, not qcow2"), "{err}");
     assert!(err.contains("has 6291456 bytes, too few for 7340032"), "{err}");
     let (back, wanted) = (desk.read("back.raw"), desk.read("a.raw"));
-    assert!(back[..4 << 20] == wanted, "the disk is there, its holes are zero");
-    assert!(back[4 << 20..].iter().all(|byte| *byte == 0xee), "what lies behind it is left alone");
+    assert!(back[..5 << 20] == wanted, "the disk is there, its holes are zero");
+    assert!(back[5 << 20..].iter().all(|byte| *byte == 0xee), "what lies behind it is left alone");
 }
 
 /// Needs loop devices, and so root.
