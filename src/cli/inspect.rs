@@ -4,40 +4,43 @@
 //! whatever it likes to the beginning of a raw disk.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use super::args::{ImageFormat, InspectArgs};
+use super::args::InspectArgs;
 use super::failure::{Failure, Failures};
+use super::image::source::Opened;
+use super::interrupt::Interrupt;
 use super::output::Output;
-use crate::engine::base::{Error, FileSource, SectorSource};
-use crate::engine::format::{self, FormatName};
-use crate::inspect::inspect;
+use crate::engine::format::FormatName;
+use crate::inspect::{inspect_image, map};
 use crate::report::Code;
 
 /// Runs the verb.
 pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<(), Failures> {
-    let InspectArgs { file, format, detect } = args;
-    let name = file.display().to_string();
-    let fail = |error: &Error| Failure::from(error).in_file(&name, "", None);
-    let source: Arc<dyn SectorSource> = Arc::new(FileSource::open(file).map_err(|error| {
-        // A file that cannot be opened is a fault of the input, not of the machine.
-        Failure { code: Code::InvalidInput, ..Failure::from(&error) }
-    })?);
-    let format = match format {
-        Some(ImageFormat::Raw) => FormatName::Raw,
-        Some(ImageFormat::Qcow2) => FormatName::Qcow2,
-        None if *detect => format::detect(&*source).map_err(|e| fail(&e))?,
-        None => by_name(file).ok_or_else(|| unnamed(&name))?,
-    };
-    let report = inspect(source, format).map_err(|e| fail(&e))?;
+    let InspectArgs { source, map: only_map, file } = args;
+    let mut flags = source.clone();
+    if flags.from.is_none() && !flags.detect {
+        flags.from = Some(by_name(file).ok_or_else(|| unnamed(file))?);
+    }
+    let opened = Opened::open(file, &flags, &Interrupt::listen()?)?;
+    if *only_map {
+        let ranges = map(&*opened.image);
+        if output.is_json() {
+            return Ok(output.json(&ranges)?);
+        }
+        let lines = ranges.iter().map(|range| format!("{range}\n"));
+        return Ok(output.bytes(lines.collect::<String>().as_bytes())?);
+    }
+    let (width, unicode) = output.drawing();
+    let report =
+        inspect_image(&*opened.file, &*opened.image, width).map_err(|e| opened.fail(&e))?;
     if output.is_json() {
         return Ok(output.json(&report)?);
     }
-    Ok(output.line(report.text().trim_end())?)
+    Ok(output.line(report.text(unicode).trim_end())?)
 }
 
 /// The format that the file's name stands for.
-fn by_name(file: &Path) -> Option<FormatName> {
+pub(super) fn by_name(file: &Path) -> Option<FormatName> {
     let extension = file.extension()?.to_str()?.to_lowercase();
     match extension.as_str() {
         "img" => Some(FormatName::Raw),
@@ -45,12 +48,13 @@ fn by_name(file: &Path) -> Option<FormatName> {
     }
 }
 
-fn unnamed(name: &str) -> Failure {
+fn unnamed(file: &Path) -> Failure {
     let known: Vec<_> = FormatName::ALL.iter().map(|format| format.as_str()).collect();
     let message = format!(
-        "the format of {name} does not follow from its name; name it with --format {}, \
-         or let --detect guess from its first bytes",
-        known.join(" or --format ")
+        "the format of {} does not follow from its name; name it with --from {}, or let --detect \
+         guess from its first bytes",
+        file.display(),
+        known.join("|")
     );
     Failure::new(Code::InvalidInput, message)
 }
@@ -65,6 +69,7 @@ mod tests {
             ("a.raw", Some(FormatName::Raw)),
             ("dir.qcow2/a.IMG", Some(FormatName::Raw)),
             ("a.b.qcow2", Some(FormatName::Qcow2)),
+            ("a.VHDX", Some(FormatName::Vhdx)),
             ("a.qed", None),
             ("qcow2", None),
             (".qcow2", None),

@@ -10,6 +10,9 @@ use super::{Kind, Partition, Table};
 use crate::engine::base::{Error, SectorSource};
 use crate::units::SECTOR;
 
+/// Partitions whose problems are told.
+const MAX_PROBLEMS: usize = 16;
+
 /// Bits of `attributes`.
 const LEGACY_BOOT: u64 = 1 << 2;
 
@@ -120,15 +123,16 @@ pub(super) fn read(medium: &dyn SectorSource) -> Result<Option<Table>, Error> {
     };
     problems.splice(0..0, found.problems.iter().cloned());
     let partitions = found.used().map(|(number, entry)| partition(number, &entry)).collect();
-    for (number, entry) in found.used() {
-        if entry.last.get() > found.header.last_usable.get() || entry.first.get() > entry.last.get()
-        {
-            problems.push(format!(
-                "partition {number} has the sectors {} to {}; the last usable one is {}",
-                entry.first, entry.last, found.header.last_usable
-            ));
-        }
-    }
+    let last_usable = found.header.last_usable.get();
+    let outside =
+        |entry: &GptEntry| entry.last.get() > last_usable || entry.first.get() > entry.last.get();
+    let wrong = found.used().filter(|(_, entry)| outside(entry)).take(MAX_PROBLEMS);
+    problems.extend(wrong.map(|(number, entry)| {
+        format!(
+            "partition {number} has the sectors {} to {}; the last usable one is {last_usable}",
+            entry.first, entry.last
+        )
+    }));
     Ok(Some(Table { kind: Kind::Gpt, id: guid(&found.header.disk), partitions, problems }))
 }
 
@@ -167,4 +171,124 @@ fn purpose(kind: &str) -> Option<&'static str> {
         "e3c9e316-0b5c-4db8-817d-f92df00215ae" => "Microsoft reserved",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{read, resized};
+    use super::*;
+    use crate::engine::base::ByteSource;
+
+    /// A disk of 100 sectors with one partition; `change` gets the first header and its entries
+    /// before the checksums are computed.
+    fn disk(change: impl Fn(&mut GptHeader, &mut [u8])) -> Vec<u8> {
+        let mut disk = vec![0; 100 * 512];
+        let mut entries = vec![0; 4 * 128];
+        entries[..16].fill(7);
+        entries[32] = 10;
+        entries[40] = 20;
+        entries[56] = b'a';
+        let mut header = GptHeader::read_from_bytes(&[0; 92]).unwrap();
+        header.signature = *GPT_SIGNATURE;
+        header.header_size = 92.into();
+        header.own = 1.into();
+        header.alternate = 99.into();
+        header.first_usable = 3.into();
+        header.last_usable = 97.into();
+        header.entries = 2.into();
+        header.count = 4.into();
+        header.entry_size = 128.into();
+        change(&mut header, &mut entries);
+        header.entries_crc = crc32fast::hash(&entries).into();
+        header.crc = header.computed_crc().into();
+        disk[1024..1536].copy_from_slice(&entries);
+        disk[512..604].copy_from_slice(header.as_bytes());
+        let mut backup = header;
+        (backup.own, backup.alternate, backup.entries) = (99.into(), 1.into(), 98.into());
+        backup.crc = backup.computed_crc().into();
+        disk[98 * 512..][..512].copy_from_slice(&entries);
+        disk[99 * 512..][..92].copy_from_slice(backup.as_bytes());
+        disk
+    }
+
+    fn table(disk: Vec<u8>) -> Table {
+        read(&ByteSource::new(disk)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_sound_table_has_no_problems() {
+        let table = table(disk(|_, _| ()));
+        assert_eq!(table.problems, [""; 0]);
+        let [one] = table.partitions.as_slice() else { panic!("{table:?}") };
+        assert_eq!((one.number, one.start, one.end), (1, 5120, 21 * 512));
+        assert_eq!((one.name.as_str(), one.bootable), ("a", false));
+    }
+
+    #[test]
+    fn lies_are_told_and_stop_a_move() {
+        for (change, says) in [
+            (
+                Box::new(|h: &mut GptHeader, _: &mut [u8]| h.count = u32::MAX.into())
+                    as Box<dyn Fn(&mut GptHeader, &mut [u8])>,
+                "has 4294967295 entries of 128 bytes",
+            ),
+            (Box::new(|h, _| h.entry_size = 0.into()), "entries of 0 bytes"),
+            (Box::new(|h, _| h.entries = u64::MAX.into()), "at sector 18446744073709551615"),
+            (Box::new(|h, _| h.own = 7.into()), "says that it lies at 7"),
+            (Box::new(|h, _| h.header_size = 512.into()), "has 512 bytes, not 92"),
+        ] {
+            let disk = disk(change);
+            let found = table(disk.clone());
+            assert!(found.problems.iter().any(|p| p.contains(says)), "{says}: {found:?}");
+            let error = resized(&ByteSource::new(disk), 200 * 512).unwrap_err().to_string();
+            assert!(
+                error.starts_with("the GPT cannot be moved: ") && error.contains(says),
+                "{error}"
+            );
+        }
+        for (at, says) in
+            [(600, "header at sector 1 has the checksum"), (1100, "entries of the header")]
+        {
+            let mut disk = disk(|_, _| ());
+            disk[at] ^= 1;
+            assert!(table(disk.clone()).problems[0].contains(says), "{at}");
+            assert!(resized(&ByteSource::new(disk), 200 * 512).is_err());
+        }
+    }
+
+    #[test]
+    fn a_lost_header_and_a_lost_backup_are_told() {
+        let mut lost = disk(|_, _| ());
+        lost[512] = 0;
+        assert_eq!(table(lost).problems, ["only the backup is there"]);
+        let mut lost = disk(|_, _| ());
+        lost[99 * 512] = 0;
+        assert_eq!(table(lost).problems, ["there is no backup at sector 99"]);
+        let mut longer = disk(|_, _| ());
+        longer.resize(200 * 512, 0);
+        let problems = table(longer).problems;
+        assert_eq!(
+            problems,
+            ["the backup should lie at sector 99, not at the disk's last sector 199"]
+        );
+    }
+
+    #[test]
+    fn partitions_are_never_cut_off_or_erased() {
+        let disk = disk(|_, entries| entries[40] = 97);
+        let error = resized(&ByteSource::new(disk.clone()), 99 * 512).unwrap_err().to_string();
+        assert!(error.contains("partition 1 ends at sector 97"), "{error}");
+        for len in [0, 512, 3 * 512, 99 * 512 + 1] {
+            assert!(resized(&ByteSource::new(disk.clone()), len).is_err(), "{len}");
+        }
+        // The entries of the backup lie where a partition lies: they are not erased.
+        let mut lying = disk;
+        let mut backup = GptHeader::read_from_bytes(&lying[99 * 512..][..92]).unwrap();
+        backup.entries = 2.into();
+        backup.crc = backup.computed_crc().into();
+        lying[99 * 512..][..92].copy_from_slice(backup.as_bytes());
+        let moved = resized(&ByteSource::new(lying), 200 * 512).unwrap().unwrap();
+        let erased: Vec<_> = moved.erased.iter().map(|p| (p.offset, p.bytes.len())).collect();
+        assert_eq!(erased, [(99 * 512, 512)]);
+    }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::engine::base::{Error, SectorSource};
 
-pub use resize::resized;
+pub use resize::{Moved, resized};
 
 /// A partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

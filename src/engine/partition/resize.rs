@@ -56,7 +56,8 @@ pub fn resized(medium: &dyn SectorSource, len: u64) -> Result<Option<Moved>, Err
 fn erased(primary: &Found, backup: &Found) -> Vec<Patch> {
     let (header, table) = (&backup.header, backup.entries.len() as u64);
     let own = header.own.get();
-    if !backup.problems.is_empty() || header.disk != primary.header.disk || own <= 1 {
+    let last_usable = primary.header.last_usable.get();
+    if !backup.problems.is_empty() || header.disk != primary.header.disk || own <= last_usable {
         return Vec::new();
     }
     let zeros = |sector: u64, len: u64| Patch {
@@ -64,7 +65,8 @@ fn erased(primary: &Found, backup: &Found) -> Vec<Patch> {
         bytes: vec![0; len as usize],
     };
     let entries = header.entries.get();
-    let free = entries > primary.header.last_usable.get() && entries < own;
+    let end = entries.saturating_add(table.div_ceil(SECTOR));
+    let free = entries > last_usable && end <= own;
     let mut erased = vec![zeros(own, SECTOR)];
     if free {
         erased.push(zeros(entries, table));
