@@ -73,10 +73,10 @@ fn hello() {
         pvc_hash(&content, pvc),
         r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","kind":"pvc","format":{"type":"raw","writer":1},"name":null,"accessModes":["ReadWriteOnce"],"request":null,"storageClassName":null}"#,
         "0e74a2e019734b626c30716c92591b4560c3ee3b19d0bd6a7ffe77f9264126d1";
-        format_hash(&content, &spec.formats[0]),
+        format_hash(&content, &spec, &spec.formats[0]),
         r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","format":{"type":"raw","writer":1,"options":null}}"#,
         "713288f1a3d8af0669252f5ebf9219f5c49e725340319793d519379fb80e5d66";
-        format_hash(&content, &spec.formats[1]),
+        format_hash(&content, &spec, &spec.formats[1]),
         r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","format":{"type":"qcow2","writer":1,"options":{"compression":"zlib"}}}"#,
         "6ee7a3c0462dbd96764abc83136c3c0b692389c2968bf5b8f9d5ef7943060263";
     }
@@ -108,7 +108,7 @@ fn empty_disk() {
         pvc_hash(&content, spec.publish[0].pvc.as_ref().unwrap()),
         r#"{"v":1,"content":"af0e5f4bc74b1a16d927a6fda5cfb4d3d06ae0d7d0be023e47a78b9438638739","kind":"pvc","format":{"type":"raw","writer":1},"name":null,"accessModes":["ReadWriteOnce","ReadWriteMany"],"request":null,"storageClassName":null}"#,
         "b6c1e1b82a7762bd654317839f7b04309786ae836d897451458bcf0abd66c7a6";
-        format_hash(&content, &spec.formats[0]),
+        format_hash(&content, &spec, &spec.formats[0]),
         r#"{"v":1,"content":"af0e5f4bc74b1a16d927a6fda5cfb4d3d06ae0d7d0be023e47a78b9438638739","format":{"type":"qcow2","writer":1,"options":{"compression":"none"}}}"#,
         "bfa3f3e669f2dfc0aad5340c9192ba951d3f8b5690c44904cff45048e25debde";
     }

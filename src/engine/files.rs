@@ -1,0 +1,216 @@
+//! Plans the image files of a document: names, parameters, and how far the disk is padded.
+//!
+//! ```text
+//! spec.formats + preset ──plan──▶ Planned (file names, recipe, size, notes) ──write──▶ bytes
+//!                         pure                                              I/O out
+//! ```
+//!
+//! Chooses no directory and renames nothing. Invariant: desk and cluster write a document's files
+//! by these functions only, so the bytes are the same.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::base::{Error, Origin, Padded, PositionalSink, SectorSource, Work};
+use super::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
+use crate::manifest::types::{
+    AdapterType, Compat, Compression, Format, FormatKind, Preallocation, Preset, VdiSubformat,
+    VhdSizing, VhdSubformat, VmdkSubformat,
+};
+use crate::manifest::{FieldPath, VMImage};
+use crate::units::{ByteSize, SECTOR};
+
+/// An OVA tells the capacity of its disk; every reader takes whole MiB.
+const MIB: u64 = 1 << 20;
+
+/// One planned image file.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The entry of `spec.formats` it came from.
+    pub origin: Origin,
+    /// Its name without directory.
+    pub file: String,
+    /// The name of the second file, where there is one.
+    pub companion: Option<String>,
+    /// How it is written.
+    pub params: Params,
+    /// What ids in it are derived from.
+    pub id: Uuid,
+    /// Size of the disk in it: that of the medium, padded as preset and type demand.
+    pub size: u64,
+    /// What was done that nobody asked for in so many words.
+    pub notes: Vec<String>,
+}
+
+/// Plans all files of `image`, whose disk has `len` bytes.
+pub fn plan(image: &VMImage, content_hash: &str, len: u64) -> Result<Vec<Planned>, Error> {
+    let formats = image.spec.formats.iter().enumerate();
+    formats
+        .map(|(at, format)| {
+            let path = FieldPath::new("spec.formats").index(at);
+            let origin = Origin::new(path.as_str());
+            one(image, format, content_hash, len, &origin).map_err(|e| e.at(&origin))
+        })
+        .collect()
+}
+
+fn one(
+    image: &VMImage,
+    format: &Format,
+    content_hash: &str,
+    len: u64,
+    origin: &Origin,
+) -> Result<Planned, Error> {
+    let name = &image.metadata.name;
+    let file = format!("{name}.{}", format.name());
+    let params = params(format)?;
+    let (size, note) = padded(format, len)?;
+    let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, crate::manifest::GROUP.as_bytes());
+    let id = format!("{content_hash}/{name}/{}", format.name());
+    Ok(Planned {
+        origin: origin.clone(),
+        companion: params.companion(&file),
+        file,
+        params,
+        id: Uuid::new_v5(&namespace, id.as_bytes()),
+        size,
+        notes: note.into_iter().collect(),
+    })
+}
+
+/// The size of the disk in a file of this format, and what to say about it.
+fn padded(format: &Format, len: u64) -> Result<(u64, Option<String>), Error> {
+    let (unit, least, who) = match format.preset.map(Preset::rules) {
+        Some(rules) => (rules.unit, rules.least, rules.who),
+        None if matches!(format.kind, FormatKind::Ova | FormatKind::Box) => {
+            (MIB, MIB, "a disk in an archive has whole MiB")
+        }
+        None => (SECTOR, SECTOR, "disks have whole sectors"),
+    };
+    let size = ByteSize::bytes(len.max(least)).round_up(unit)?.get();
+    let note = format!("the disk is padded with zeros from {len} to {size} bytes: {who}");
+    Ok((size, (size != len).then_some(note)))
+}
+
+/// Writes one planned file.
+pub fn write(
+    planned: &Planned,
+    medium: &Arc<dyn SectorSource>,
+    sink: &dyn PositionalSink,
+    companion: Option<&dyn PositionalSink>,
+    work: &Work<'_>,
+) -> Result<(), Error> {
+    let disk = Padded::new(Arc::clone(medium), planned.size)?;
+    let label = Label { name: &planned.file, id: planned.id };
+    let output = Output { label, sink, companion };
+    format::write(&disk, &output, &planned.params, work).map_err(|e| e.at(&planned.origin))
+}
+
+/// What `field` of the format is: as given, else as the preset sets it, else the type's default.
+fn chosen<T: DeserializeOwned>(given: Option<T>, format: &Format, field: &str) -> Option<T> {
+    let rules = format.preset.map(Preset::rules);
+    let set = || rules?.setting(format.kind, field);
+    given.or_else(|| serde_json::from_value(Value::from(set()?)).ok())
+}
+
+/// The parameters of a format.
+fn params(format: &Format) -> Result<Params, Error> {
+    Ok(match format.kind {
+        FormatKind::Raw => Params::Raw,
+        FormatKind::Qcow2 => Params::Qcow2(qcow2_params(format)),
+        FormatKind::Vmdk => Params::Vmdk(vmdk_params(format)),
+        FormatKind::Vhd => Params::Vhd(vhd_params(format)),
+        FormatKind::Vhdx => Params::Vhdx(vhdx_params(format)),
+        FormatKind::Vdi => Params::Vdi(vdi_params(format)),
+        FormatKind::Ova | FormatKind::Box => {
+            let message = format!("{} is being built", format.kind.as_str());
+            return Err(Error::new(super::base::Kind::Unsupported, message));
+        }
+    })
+}
+
+fn qcow2_params(format: &Format) -> qcow2::Params {
+    let options = format.qcow2.clone().unwrap_or_default();
+    qcow2::Params {
+        compat: match options.compat {
+            Compat::V2 => qcow2::Compat::V2,
+            Compat::V3 => qcow2::Compat::V3,
+        },
+        cluster_size: options.cluster_size.0.get(),
+        compression: match options.compression {
+            Compression::None => qcow2::Compression::None,
+            Compression::Zlib => qcow2::Compression::Zlib,
+            Compression::Zstd => qcow2::Compression::Zstd,
+        },
+        lazy_refcounts: options.lazy_refcounts,
+        preallocation: match options.preallocation {
+            Preallocation::Off => qcow2::Preallocation::Off,
+            Preallocation::Metadata => qcow2::Preallocation::Metadata,
+            Preallocation::Falloc => qcow2::Preallocation::Falloc,
+            Preallocation::Full => qcow2::Preallocation::Full,
+        },
+    }
+}
+
+fn vmdk_params(format: &Format) -> vmdk::Params {
+    let options = format.vmdk.clone().unwrap_or_default();
+    let default = vmdk::Params::default();
+    let subformat = chosen(options.subformat, format, "subformat");
+    let adapter = chosen(options.adapter_type, format, "adapterType");
+    vmdk::Params {
+        subformat: subformat.map_or(default.subformat, |subformat| match subformat {
+            VmdkSubformat::MonolithicSparse => vmdk::Subformat::MonolithicSparse,
+            VmdkSubformat::MonolithicFlat => vmdk::Subformat::MonolithicFlat,
+            VmdkSubformat::StreamOptimized => vmdk::Subformat::StreamOptimized,
+        }),
+        adapter: adapter.map_or(default.adapter, |adapter| match adapter {
+            AdapterType::Ide => vmdk::Adapter::Ide,
+            AdapterType::Buslogic => vmdk::Adapter::BusLogic,
+            AdapterType::Lsilogic => vmdk::Adapter::LsiLogic,
+        }),
+        hardware_version: options.hardware_version.unwrap_or(default.hardware_version),
+    }
+}
+
+fn vhd_params(format: &Format) -> vhd::Params {
+    let options = format.vhd.clone().unwrap_or_default();
+    let default = vhd::Params::default();
+    let subformat = chosen(options.subformat, format, "subformat");
+    let sizing = chosen(options.sizing, format, "sizing");
+    vhd::Params {
+        subformat: subformat.map_or(default.subformat, |subformat| match subformat {
+            VhdSubformat::Dynamic => vhd::Subformat::Dynamic,
+            VhdSubformat::Fixed => vhd::Subformat::Fixed,
+        }),
+        sizing: sizing.map_or(default.sizing, |sizing| match sizing {
+            VhdSizing::Chs => vhd::Sizing::Chs,
+            VhdSizing::Exact => vhd::Sizing::Exact,
+        }),
+    }
+}
+
+fn vhdx_params(format: &Format) -> vhdx::Params {
+    let options = format.vhdx.clone().unwrap_or_default();
+    let default = vhdx::Params::default();
+    let subformat = chosen(options.subformat, format, "subformat");
+    vhdx::Params {
+        subformat: subformat.map_or(default.subformat, |subformat| match subformat {
+            VhdSubformat::Dynamic => vhdx::Subformat::Dynamic,
+            VhdSubformat::Fixed => vhdx::Subformat::Fixed,
+        }),
+        block_size: options.block_size.map_or(default.block_size, |size| size.0.get()),
+    }
+}
+
+fn vdi_params(format: &Format) -> vdi::Params {
+    let options = format.vdi.clone().unwrap_or_default();
+    vdi::Params {
+        subformat: match options.subformat {
+            VdiSubformat::Dynamic => vdi::Subformat::Dynamic,
+            VdiSubformat::Static => vdi::Subformat::Static,
+        },
+    }
+}
