@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::base::{Error, Origin, Padded, PositionalSink, SectorSource, Work};
+use super::base::{Error, Kind, Origin, Padded, PositionalSink, SectorSource, Work};
 use super::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
 use crate::manifest::types::{
     AdapterType, Compat, Compression, Format, FormatKind, Preallocation, Preset, VdiSubformat,
@@ -106,7 +106,10 @@ pub fn write(
     let disk = Padded::new(Arc::clone(medium), planned.size)?;
     let label = Label { name: &planned.file, id: planned.id };
     let output = Output { label, sink, companion };
-    format::write(&disk, &output, &planned.params, work).map_err(|e| e.at(&planned.origin))
+    format::write(&disk, &output, &planned.params, work).map_err(|e| match e.kind() {
+        Kind::Document => e.at(&planned.origin),
+        _ => e,
+    })
 }
 
 /// What `field` of the format is: as given, else as the preset sets it, else the type's default.
@@ -127,7 +130,7 @@ fn params(format: &Format) -> Result<Params, Error> {
         FormatKind::Vdi => Params::Vdi(vdi_params(format)),
         FormatKind::Ova | FormatKind::Box => {
             let message = format!("{} is being built", format.kind.as_str());
-            return Err(Error::new(super::base::Kind::Unsupported, message));
+            return Err(Error::new(Kind::Unsupported, message));
         }
     })
 }
