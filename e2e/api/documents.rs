@@ -116,6 +116,6 @@ async fn every_row_with_a_rule_is_told_in_the_same_words() {
         wrong.extend(said(&images, spec).await.map(|told| format!("{spec}: {told}")));
     }
     println!("{judged} specs");
-    assert!(judged > 90, "{judged}");
+    assert!(judged > 80, "{judged}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
