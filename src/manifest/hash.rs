@@ -96,7 +96,8 @@ pub fn pvc_hash(content_hash: &str, pvc: &Pvc) -> String {
     }))
 }
 
-/// SHA-256 over a content and all that shapes one image file: 64 hexadecimal digits.
+/// SHA-256 over a content and all that shapes one image file, its name too, from which ids in it
+/// are derived: 64 hexadecimal digits.
 #[must_use]
 pub fn format_hash(content_hash: &str, spec: &Spec, format: &Format) -> String {
     let kind = format.kind.as_str();
@@ -108,6 +109,7 @@ pub fn format_hash(content_hash: &str, spec: &Spec, format: &Format) -> String {
     };
     add("type", json!(kind));
     add("writer", json!(writer(kind)));
+    add("name", json!(format.name));
     add("preset", json!(format.preset));
     add("wrap", if format.wrap == Wrap::None { Value::Null } else { json!(format.wrap) });
     let others: BTreeMap<_, _> = writers(format)
