@@ -5,6 +5,7 @@
 
 mod detect;
 mod image;
+pub mod package;
 pub mod qcow2;
 pub mod raw;
 mod units;
