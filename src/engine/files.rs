@@ -396,6 +396,8 @@ mod tests {
             ("{type: vdi, preset: virtualbox}", 512, MIB),
             ("{type: qcow2, preset: kubevirt}", 512, MIB),
             ("{type: raw, preset: aws}", 512, MIB),
+            ("{type: ova}", MIB + 512, 2 * MIB),
+            ("{type: box, box: {provider: libvirt}}", 512, MIB),
         ] {
             let planned = only(format, len);
             assert_eq!(planned.size, size, "{format}");
@@ -403,6 +405,36 @@ mod tests {
         }
         let note = "the disk is padded with zeros from 512 to 1048576 bytes: Azure takes disks of whole MiB";
         assert_eq!(only("{type: vhd, preset: azure}", 512).notes, [note]);
+    }
+
+    #[test]
+    fn an_archive_describes_the_machine_of_the_document() {
+        let of = |spec: &str| {
+            let text = format!(
+                "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {spec}\n"
+            );
+            let files = plan(&parse(&text, &[]).unwrap()[0].image, "hash", 512).unwrap();
+            match &files[0].recipe.form {
+                Form::Ova(params) => params.machine.clone(),
+                Form::Box(params) => params.machine.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let plain = package::Machine { name: "a".to_owned(), ..package::Machine::default() };
+        assert_eq!(of("{disk: {size: 1Mi}, formats: [{type: ova}]}"), plain);
+        let arm = of("{architecture: arm64, disk: {size: 1Mi}, formats: [{type: box}]}");
+        assert_eq!(arm, package::Machine { firmware: package::Firmware::Efi, ..plain.clone() });
+        let all = "{disk: {size: 1Mi}, formats: [{type: ova}], machine: {memory: 2Gi, cpus: 4, firmware: efi, diskBus: nvme, nic: vmxnet3, osType: freebsd}}";
+        let expected = package::Machine {
+            name: "a".to_owned(),
+            memory: 2 << 30,
+            cpus: 4,
+            firmware: package::Firmware::Efi,
+            disk_bus: package::DiskBus::Nvme,
+            nic: package::Nic::Vmxnet3,
+            os_type: package::OsType::FreeBsd,
+        };
+        assert_eq!(of(all), expected);
     }
 
     #[test]
