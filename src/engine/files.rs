@@ -74,6 +74,10 @@ fn one(
     let recipe = Recipe { form: form(image, format), wrap: wrap(format) };
     recipe.check()?;
     let (size, note) = padded(format, len)?;
+    let rounded = match &recipe.form {
+        Form::Image(Params::Vhd(params)) => rounded(size, params.virtual_size(size)?),
+        _ => None,
+    };
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, crate::manifest::GROUP.as_bytes());
     let id = format!("{content_hash}/{name}/{}", format.name());
     Ok(Planned {
@@ -83,7 +87,7 @@ fn one(
         recipe,
         id: Uuid::new_v5(&namespace, id.as_bytes()),
         size,
-        notes: note.into_iter().collect(),
+        notes: note.into_iter().chain(rounded).collect(),
     })
 }
 
@@ -99,6 +103,14 @@ fn padded(format: &Format, len: u64) -> Result<(u64, Option<String>), Error> {
     let size = ByteSize::bytes(len.max(least)).round_up(unit)?.get();
     let note = format!("the disk is padded with zeros from {len} to {size} bytes: {who}");
     Ok((size, (size != len).then_some(note)))
+}
+
+/// What to say where a VHD tells another size than the disk's.
+fn rounded(size: u64, told: u64) -> Option<String> {
+    let note = format!(
+        "the file tells {told} bytes for a disk of {size}: sizing chs rounds up to whole cylinders"
+    );
+    (told != size).then_some(note)
 }
 
 /// Where the bytes of one file go.
@@ -291,6 +303,7 @@ fn vhd_params(format: &Format) -> vhd::Params {
             VhdSizing::Chs => vhd::Sizing::Chs,
             VhdSizing::Exact => vhd::Sizing::Exact,
         }),
+        ..default
     }
 }
 
@@ -405,6 +418,17 @@ mod tests {
         }
         let note = "the disk is padded with zeros from 512 to 1048576 bytes: Azure takes disks of whole MiB";
         assert_eq!(only("{type: vhd, preset: azure}", 512).notes, [note]);
+    }
+
+    #[test]
+    fn a_size_that_cylinders_round_is_said() {
+        // qemu-img info of what `qemu-img create -f vpc x 1M` makes.
+        let notes = only("{type: vhd}", 1 << 20).notes;
+        assert!(
+            notes[0].starts_with("the file tells 1079296 bytes for a disk of 1048576"),
+            "{notes:?}"
+        );
+        assert!(only("{type: vhd, vhd: {sizing: exact}}", 1 << 20).notes.is_empty());
     }
 
     #[test]
