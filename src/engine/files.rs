@@ -74,6 +74,10 @@ fn one(
     let recipe = Recipe { form: form(image, format), wrap: wrap(format) };
     recipe.check()?;
     let (size, note) = padded(format, len)?;
+    let rounded = match &recipe.form {
+        Form::Image(Params::Vhd(params)) => rounded(size, params.virtual_size(size)?),
+        _ => None,
+    };
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, crate::manifest::GROUP.as_bytes());
     let id = format!("{content_hash}/{name}/{}", format.name());
     Ok(Planned {
@@ -83,7 +87,7 @@ fn one(
         recipe,
         id: Uuid::new_v5(&namespace, id.as_bytes()),
         size,
-        notes: note.into_iter().collect(),
+        notes: note.into_iter().chain(rounded).collect(),
     })
 }
 
@@ -99,6 +103,14 @@ fn padded(format: &Format, len: u64) -> Result<(u64, Option<String>), Error> {
     let size = ByteSize::bytes(len.max(least)).round_up(unit)?.get();
     let note = format!("the disk is padded with zeros from {len} to {size} bytes: {who}");
     Ok((size, (size != len).then_some(note)))
+}
+
+/// What to say where a VHD tells another size than the disk's.
+fn rounded(size: u64, told: u64) -> Option<String> {
+    let note = format!(
+        "the file tells {told} bytes for a disk of {size}: sizing chs rounds up to whole cylinders"
+    );
+    (told != size).then_some(note)
 }
 
 /// Where the bytes of one file go.
@@ -291,6 +303,7 @@ fn vhd_params(format: &Format) -> vhd::Params {
             VhdSizing::Chs => vhd::Sizing::Chs,
             VhdSizing::Exact => vhd::Sizing::Exact,
         }),
+        ..default
     }
 }
 
@@ -396,6 +409,8 @@ mod tests {
             ("{type: vdi, preset: virtualbox}", 512, MIB),
             ("{type: qcow2, preset: kubevirt}", 512, MIB),
             ("{type: raw, preset: aws}", 512, MIB),
+            ("{type: ova}", MIB + 512, 2 * MIB),
+            ("{type: box, box: {provider: libvirt}}", 512, MIB),
         ] {
             let planned = only(format, len);
             assert_eq!(planned.size, size, "{format}");
@@ -403,6 +418,47 @@ mod tests {
         }
         let note = "the disk is padded with zeros from 512 to 1048576 bytes: Azure takes disks of whole MiB";
         assert_eq!(only("{type: vhd, preset: azure}", 512).notes, [note]);
+    }
+
+    #[test]
+    fn a_size_that_cylinders_round_is_said() {
+        // qemu-img info of what `qemu-img create -f vpc x 1M` makes.
+        let notes = only("{type: vhd}", 1 << 20).notes;
+        assert!(
+            notes[0].starts_with("the file tells 1079296 bytes for a disk of 1048576"),
+            "{notes:?}"
+        );
+        assert!(only("{type: vhd, vhd: {sizing: exact}}", 1 << 20).notes.is_empty());
+    }
+
+    #[test]
+    fn an_archive_describes_the_machine_of_the_document() {
+        let of = |spec: &str| {
+            let text = format!(
+                "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {spec}\n"
+            );
+            let files = plan(&parse(&text, &[]).unwrap()[0].image, "hash", 512).unwrap();
+            match &files[0].recipe.form {
+                Form::Ova(params) => params.machine.clone(),
+                Form::Box(params) => params.machine.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let plain = package::Machine { name: "a".to_owned(), ..package::Machine::default() };
+        assert_eq!(of("{disk: {size: 1Mi}, formats: [{type: ova}]}"), plain);
+        let arm = of("{architecture: arm64, disk: {size: 1Mi}, formats: [{type: box}]}");
+        assert_eq!(arm, package::Machine { firmware: package::Firmware::Efi, ..plain.clone() });
+        let all = "{disk: {size: 1Mi}, formats: [{type: ova}], machine: {memory: 2Gi, cpus: 4, firmware: efi, diskBus: nvme, nic: vmxnet3, osType: freebsd}}";
+        let expected = package::Machine {
+            name: "a".to_owned(),
+            memory: 2 << 30,
+            cpus: 4,
+            firmware: package::Firmware::Efi,
+            disk_bus: package::DiskBus::Nvme,
+            nic: package::Nic::Vmxnet3,
+            os_type: package::OsType::FreeBsd,
+        };
+        assert_eq!(of(all), expected);
     }
 
     #[test]

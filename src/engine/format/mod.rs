@@ -4,6 +4,7 @@
 //! source; the same medium and parameters give the same bytes on any number of threads.
 
 mod compare;
+mod blocks;
 mod detect;
 mod image;
 mod measure;
