@@ -16,8 +16,10 @@ mod gate;
 mod overlay;
 mod padded;
 mod progress;
+mod reader;
 mod sectors;
 mod sink;
+mod spool;
 
 #[cfg(target_os = "linux")]
 pub use beneath::Beneath;
@@ -32,5 +34,7 @@ pub use gate::{Deny, Gate, Role};
 pub use overlay::{Cut, Overlay, Patch};
 pub use padded::Padded;
 pub use progress::{Progress, Silent, Work};
+pub use reader::SourceReader;
 pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
 pub use sink::{MemorySink, PositionalSink, StreamSink};
+pub use spool::Spool;

@@ -8,6 +8,7 @@ mod detect;
 mod image;
 mod measure;
 mod options;
+pub mod package;
 pub mod qcow2;
 pub mod raw;
 mod units;
