@@ -8,7 +8,9 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use uuid::Uuid;
 
+use crate::engine::codec::wrap::Wrap;
 use crate::engine::format::FormatName;
+use crate::engine::format::package::PackageKind;
 use crate::units::{ByteSize, parse_size};
 
 /// The help below the flags of `convert`: examples, and the options of every format.
@@ -76,18 +78,61 @@ fn format_parser() -> impl TypedValueParser<Value = FormatName> {
         .try_map(|name| FormatName::of(&name).ok_or("no format"))
 }
 
+/// What a file is that an image is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Container {
+    /// An image.
+    Image(FormatName),
+    /// A package with a disk in it.
+    Package(PackageKind),
+}
+
+impl Container {
+    /// The names of all, as options spell them.
+    pub(in crate::cli) fn names() -> Vec<&'static str> {
+        FormatName::ALL.map(FormatName::as_str).into_iter().chain(["ova", "box"]).collect()
+    }
+
+    /// The one of this name.
+    pub(in crate::cli) fn of(name: &str) -> Option<Self> {
+        match name {
+            "ova" => Some(Self::Package(PackageKind::Ova)),
+            "box" => Some(Self::Package(PackageKind::Box)),
+            name => FormatName::of(name).map(Self::Image),
+        }
+    }
+}
+
+fn container_parser() -> impl TypedValueParser<Value = Container> {
+    PossibleValuesParser::new(Container::names())
+        .try_map(|name| Container::of(&name).ok_or("no format"))
+}
+
+/// A parser for what is around a file.
+fn wrap_parser(written: bool) -> impl TypedValueParser<Value = Wrap> {
+    let all = Wrap::ALL.into_iter().filter(move |wrap| !written || wrap.writes());
+    PossibleValuesParser::new(all.map(Wrap::as_str))
+        .try_map(|name| Wrap::of(&name).ok_or("no wrap"))
+}
+
 /// How an image is opened.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct SourceFlags {
     /// The image's format, whatever its name
-    #[arg(long, value_name = "FORMAT", value_parser = format_parser(), conflicts_with = "detect")]
-    pub(in crate::cli) from: Option<FormatName>,
+    #[arg(long, value_name = "FORMAT", value_parser = container_parser(), conflicts_with = "detect")]
+    pub(in crate::cli) from: Option<Container>,
     /// Guess the format from the image's first bytes: only for images that you trust
     #[arg(long)]
     pub(in crate::cli) detect: bool,
-    /// Copy at most so much of standard input or of a FIFO
-    #[arg(long, value_name = "SIZE", value_parser = limit)]
-    pub(in crate::cli) limit: Option<ByteSize>,
+    /// What is around the image
+    #[arg(long, value_name = "WRAP", value_parser = wrap_parser(false))]
+    pub(in crate::cli) unwrap: Option<Wrap>,
+    /// The disk of an OVA or a box by its file's name; needed if there are several
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) disk: Option<String>,
+    /// Unpack, or copy from a pipe, at most so much
+    #[arg(long, value_name = "SIZE", value_parser = limit, default_value = "1Ti")]
+    pub(in crate::cli) limit: ByteSize,
     #[command(flatten)]
     pub(in crate::cli) allow: AllowFlags,
 }
@@ -141,6 +186,9 @@ pub(in crate::cli) struct ConvertArgs {
     pub(in crate::cli) source: SourceFlags,
     #[command(flatten)]
     pub(in crate::cli) format: FormatFlags,
+    /// Compress the whole file, too; follows from a name that ends .gz, .xz or .zst
+    #[arg(long, value_name = "WRAP", value_parser = wrap_parser(true))]
+    pub(in crate::cli) wrap: Option<Wrap>,
     /// What ids in the output are derived from [default: OUT's name and the disk's size]
     #[arg(long, value_name = "UUID")]
     pub(in crate::cli) id: Option<Uuid>,
@@ -159,14 +207,17 @@ pub(in crate::cli) struct ConvertArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompareArgs {
     /// A's format
-    #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
-    pub(in crate::cli) from_a: Option<FormatName>,
+    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
+    pub(in crate::cli) from_a: Option<Container>,
     /// B's format
-    #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
-    pub(in crate::cli) from_b: Option<FormatName>,
+    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
+    pub(in crate::cli) from_b: Option<Container>,
     /// Guess the formats that are not named from the images' first bytes
     #[arg(long)]
     pub(in crate::cli) detect: bool,
+    /// Unpack at most so much
+    #[arg(long, value_name = "SIZE", value_parser = limit, default_value = "1Ti")]
+    pub(in crate::cli) limit: ByteSize,
     #[command(flatten)]
     pub(in crate::cli) allow: AllowFlags,
     /// The lengths must be the same, too

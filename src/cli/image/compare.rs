@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::{CompareArgs, SourceFlags};
+use super::args::{CompareArgs, Container, SourceFlags};
 use super::source::Opened;
 use crate::cli::DIFFERENT;
 use crate::cli::failure::Failures;
@@ -14,14 +14,16 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Output;
 use crate::cli::progress::Shown;
 use crate::engine::base::Work;
-use crate::engine::format::{FormatName, first_difference};
+use crate::engine::format::first_difference;
 
 /// Runs the verb and returns the exit code.
 pub(in crate::cli) fn run(args: &CompareArgs, output: &Output) -> Result<u8, Failures> {
     let interrupt = Interrupt::listen()?;
-    let open = |path: &Path, from: Option<FormatName>| {
+    let open = |path: &Path, from: Option<Container>| {
         let detect = args.detect && from.is_none();
-        let flags = SourceFlags { from, detect, limit: None, allow: args.allow.clone() };
+        let CompareArgs { limit, allow, .. } = args;
+        let allow = allow.clone();
+        let flags = SourceFlags { from, detect, unwrap: None, disk: None, limit: *limit, allow };
         Opened::open(path, &flags, &interrupt)
     };
     let (a, b) = (open(&args.a, args.from_a)?, open(&args.b, args.from_b)?);

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::args::{ConvertArgs, FormatFlags};
+use super::args::{Container, ConvertArgs, FormatFlags};
 use super::source::Opened;
 use super::target::{Pipe, Target, refused};
 use crate::cli::failure::{Failure, Failures};
-use crate::cli::inspect::by_name;
+use crate::cli::inspect::{by_name, wrap_by_name};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Output;
 use crate::cli::progress::Shown;
 use crate::engine::base::{Device, Padded, SectorSource, Work};
+use crate::engine::format::package::{self, Form, Recipe};
 use crate::engine::format::{self, FormatName, Label, Params};
 use crate::publish::files::{self, Pending};
 use crate::units::SECTOR;
@@ -31,8 +32,12 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
     if output.is_json() && target == Target::Stdout {
         return Err(refused("--json and an image cannot share standard output".to_owned()).into());
     }
-    let params = args.format.params(Some(&args.output))?;
-    accepts(&target, &params)?;
+    let (by_name, inner) = wrap_by_name(&args.output);
+    let params = args.format.params(Some(&inner))?;
+    let wrap = args.wrap.or(by_name);
+    let recipe = Recipe { wrap, ..Recipe::from(params.clone()) };
+    recipe.check()?;
+    accepts(&target, &recipe)?;
     let interrupt = Interrupt::listen()?;
     let opened = Opened::open(&args.input, &args.source, &interrupt)?;
     target.refuse_input(&opened.file)?;
@@ -49,7 +54,7 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
     let label = label(&name, args.id, medium.len());
     let size = match &target {
         Target::File(path) => {
-            let files = written(path, &medium, &label, &params, &work)?;
+            let files = written(path, &medium, &label, &recipe, &work)?;
             opened.unchanged().map_err(|e| opened.fail(&e))?;
             interrupt.check()?;
             let size = files.iter().map(|file| file.size).sum();
@@ -68,7 +73,10 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
                 Target::Pipe(path) => Pipe::open(path, &interrupt)?,
                 _ => Pipe::stdout(&interrupt)?,
             };
-            format::stream(&*medium, &label, &mut sink, &params, &work)?;
+            match recipe.wrap {
+                None => format::stream(&*medium, &label, &mut sink, &params, &work)?,
+                Some(_) => package::stream(&*medium, &label, &mut sink, &recipe, None, &work)?,
+            }
             opened.unchanged().map_err(|e| opened.fail(&e))?;
             None
         }
@@ -100,14 +108,14 @@ fn judge_companion(path: &Path, params: &Params, opened: &Opened) -> Result<(), 
 }
 
 /// Refuses what the target cannot take.
-fn accepts(target: &Target, params: &Params) -> Result<(), Failure> {
+fn accepts(target: &Target, recipe: &Recipe) -> Result<(), Failure> {
     match target {
         Target::File(_) => Ok(()),
-        Target::Stdout | Target::Pipe(_) => params.streams().map_err(|e| Failure::from(&e)),
-        Target::Device(_) if *params == Params::Raw => Ok(()),
+        Target::Stdout | Target::Pipe(_) => recipe.streams().map_err(|e| Failure::from(&e)),
+        Target::Device(_) if *recipe == Recipe::from(Params::Raw) => Ok(()),
         Target::Device(path) => {
-            let format = params.format();
-            Err(refused(format!("{} takes the raw disk, not {format}", path.display())))
+            let what = recipe.extension();
+            Err(refused(format!("{} takes the raw disk, not {what}", path.display())))
         }
     }
 }
@@ -117,11 +125,11 @@ pub(super) fn written(
     path: &Path,
     medium: &Arc<dyn SectorSource>,
     label: &Label<'_>,
-    params: &Params,
+    recipe: &Recipe,
     work: &Work<'_>,
 ) -> Result<Vec<Pending>, Failures> {
     let mut files = Vec::with_capacity(2);
-    let companion = params.companion(label.name).map(|name| path.with_file_name(name));
+    let companion = recipe.companion(label.name).map(|name| path.with_file_name(name));
     let file = Pending::create(path)?;
     let companion = companion.map(|path| Pending::create(&path)).transpose()?;
     let output = format::Output {
@@ -129,7 +137,12 @@ pub(super) fn written(
         sink: file.sink(),
         companion: companion.as_ref().map(|file| file.sink() as _),
     };
-    format::write(&**medium, &output, params, work)?;
+    match recipe {
+        Recipe { form: Form::Image(params), wrap: None } => {
+            format::write(&**medium, &output, params, work)?;
+        }
+        _ => package::write(&**medium, &output, recipe, &std::env::temp_dir(), work)?,
+    }
     // The descriptor comes last: what it names is there before.
     for mut file in companion.into_iter().chain([file]) {
         file.size = file.source()?.len();
@@ -168,7 +181,10 @@ pub(super) fn label(name: &str, id: Option<Uuid>, len: u64) -> Label<'_> {
 impl FormatFlags {
     /// The format with its options; its name comes from `path` where no flag says it.
     pub(super) fn params(&self, path: Option<&Path>) -> Result<Params, Failure> {
-        let named = || path.and_then(by_name);
+        let named = || match path.and_then(by_name) {
+            Some(Container::Image(format)) => Some(format),
+            _ => None,
+        };
         let format = self.format.or_else(named).ok_or_else(|| {
             let known: Vec<_> = FormatName::ALL.iter().map(|format| format.as_str()).collect();
             let message = format!("name the output's format with --format {}", known.join("|"));

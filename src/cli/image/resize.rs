@@ -35,6 +35,10 @@ pub(in crate::cli) fn run(args: &ResizeArgs, output: &Output) -> Result<(), Fail
     };
     let interrupt = Interrupt::listen()?;
     let opened = Opened::open(&path, &args.source, &interrupt)?;
+    if !opened.is_file() {
+        let message = format!("{} is packed; convert it first", opened.name);
+        return Err(refused(message).into());
+    }
     let (old, new) = (opened.image.len(), size(&args.size, opened.image.len())?);
     accepts(&opened, old, new, args.shrink)?;
     let shown = Shown::new(output, &interrupt, &opened.name);
@@ -136,7 +140,7 @@ fn rewrite(
     let medium = resized(opened.disk(), new, moved, work).map_err(|e| opened.fail(&e))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let label = label(&name, None, new);
-    let files = written(path, &medium, &label, &opened.image.params(), work)?;
+    let files = written(path, &medium, &label, &opened.image.params().into(), work)?;
     opened.unchanged().map_err(|e| opened.fail(&e))?;
     interrupt.check()?;
     files.iter().try_for_each(|file| keep_owner(file, opened))?;
