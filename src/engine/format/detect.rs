@@ -10,11 +10,6 @@ use crate::engine::base::{Error, Kind, SectorSource};
 /// Magics of formats that are known but not read: name, offset, bytes.
 const OTHERS: [(&str, u64, &[u8]); 3] = [
     ("vmdk of ESX (COWD)", 0, b"COWD"),
-const OTHERS: [(&str, u64, &[u8]); 5] = [
-    ("vhdx", 0, b"vhdxfile"),
-    ("vhd", 0, b"conectix"),
-    // 0xbeda107f, little-endian, behind 64 bytes of text.
-    ("vdi", 64, &[0x7f, 0x10, 0xda, 0xbe]),
     ("qed", 0, b"QED\0"),
     ("qcow version 1", 0, b"QFI\xfb\0\0\0\x01"),
 ];
@@ -30,8 +25,6 @@ const KNOWN: [(FormatName, u64, &[u8]); 6] = [
     // 0xbeda107f, little-endian, behind 64 bytes of text.
     (FormatName::Vdi, 64, &[0x7f, 0x10, 0xda, 0xbe]),
 ];
-/// Magics of VMDK: a sparse extent, one of ESXi's, and a descriptor whose extents are other files.
-const VMDK: [&[u8]; 3] = [b"KDMV", b"COWD", b"# Disk DescriptorFile"];
 
 /// A fixed VHD is the raw disk with a footer of this length behind it.
 const VHD_FOOTER: u64 = 512;
@@ -46,11 +39,6 @@ pub fn detect(source: &dyn SectorSource) -> Result<FormatName, Error> {
     for (format, offset, magic) in KNOWN {
         if has(source, offset, magic)? {
             return Ok(format);
-        }
-    }
-    for magic in VMDK {
-        if has(source, 0, magic)? {
-            return Ok(FormatName::Vmdk);
         }
     }
     match source.len().checked_sub(VHD_FOOTER) {
@@ -89,9 +77,6 @@ mod tests {
         }
         assert_eq!(of(b"QFI\xfb"), Ok(FormatName::Qcow2));
         assert_eq!(of(b"QFI\xfb\0\0\0\x03"), Ok(FormatName::Qcow2));
-        for magic in VMDK {
-            assert_eq!(of(magic), Ok(FormatName::Vmdk));
-        }
     }
 
     #[test]
