@@ -22,7 +22,7 @@ pub(in crate::controller) fn claim(
 ) -> Result<PersistentVolumeClaim, SizeOverflow> {
     let request = match wanted.request {
         Some(request) => request,
-        None => rules.request(wanted.disk, class)?,
+        None => rules.request(wanted.holds, class)?,
     };
     let storage = ("storage".to_owned(), Quantity(request.get().to_string()));
     Ok(PersistentVolumeClaim {
