@@ -92,6 +92,12 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_told() {
-        assert!(bound(&Format { kind: FormatKind::Vdi, ..Format::default() }, ByteSize::bytes(u64::MAX)).is_err());
+        assert!(
+            bound(
+                &Format { kind: FormatKind::Vdi, ..Format::default() },
+                ByteSize::bytes(u64::MAX)
+            )
+            .is_err()
+        );
     }
 }

@@ -15,8 +15,7 @@ pub(super) mod message {
     pub(in super::super) const SECTOR: &str = "sector needs exactly one of: message, source";
     pub(in super::super) const SOURCE: &str = "source needs exactly one of: inline, file";
     pub(in super::super) const INLINE: &str = "inline needs exactly one of: text, base64";
-    pub(in super::super) const TARGET: &str =
-        "a publish entry needs exactly one of: pvc, files";
+    pub(in super::super) const TARGET: &str = "a publish entry needs exactly one of: pvc, files";
     pub(in super::super) const FILE: &str =
         "source.file works on a desk only; in a cluster use source.inline";
     pub(in super::super) const ARM: &str =

@@ -6,9 +6,7 @@
 use std::cmp::Ordering;
 
 use super::super::rules::message;
-use super::super::types::{
-    Architecture, Sector, Spec, Toleration, TolerationOperator,
-};
+use super::super::types::{Architecture, Sector, Spec, Toleration, TolerationOperator};
 use super::super::{FieldPath, source};
 use super::{formats, publish};
 use crate::units::{ByteSize, SECTOR};
