@@ -133,6 +133,54 @@ fn everything_that_shapes_a_volume() {
     }
 }
 
+#[test]
+fn everything_that_shapes_a_file() {
+    let of = |format: &str| {
+        let spec =
+            spec(&format!("{{disk: {{size: 1Mi}}, machine: {{cpus: 2}}, formats: [{format}]}}"));
+        format_hash(&content(&spec), &spec, &spec.formats[0])
+    };
+    pins! {
+        of("{type: qcow2, wrap: gzip, qcow2: {clusterSize: 128Ki, compression: zstd}}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"qcow2","writer":1,"wrap":"gzip","writers":{"gzip":1},"options":{"clusterSize":"128Ki","compression":"zstd"}}}"#,
+        "81fb7a750e02027f6e6c5e7fec4aa31ad79a70df0f609549ceef104430f53a99";
+        of("{type: vhd, preset: azure}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"vhd","writer":1,"preset":"azure","options":null}}"#,
+        "09541f4c6ecde333cb72f3ff1d2d412483fa7b1777d042f019ca7ade4c9a9fe1";
+        of("{type: raw, preset: gce}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"raw","writer":1,"preset":"gce","writers":{"gzip":1,"tar":1},"options":null}}"#,
+        "72495e733e9323a7be5c70a1e778803646f6dea0d974ada0df139fccbb92e664";
+        of("{type: box, box: {provider: libvirt}}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"box","writer":1,"writers":{"qcow2":1,"tar":1,"gzip":1},"machine":{"cpus":2},"architecture":"amd64","options":{"provider":"libvirt"}}}"#,
+        "c2e45e66b12dbf499d213ab1847099c9be45f8f2625f915b3b5707ffe61f2a01";
+    }
+    let mut seen = std::collections::BTreeSet::from([of("{type: vmdk}")]);
+    for format in [
+        "{type: vmdk, name: other}",
+        "{type: vmdk, wrap: xz}",
+        "{type: vmdk, preset: vsphere}",
+        "{type: vmdk, vmdk: {subformat: monolithicFlat}}",
+        "{type: vmdk, vmdk: {adapterType: ide}}",
+        "{type: vhd}",
+        "{type: vhd, vhd: {sizing: exact}}",
+        "{type: vhdx, vhdx: {blockSize: 1Mi}}",
+        "{type: vdi, vdi: {subformat: static}}",
+        "{type: ova}",
+        "{type: ova, ova: {manifest: sha1}}",
+    ] {
+        assert!(seen.insert(of(format)), "{format}");
+    }
+    assert_eq!(of("{type: qcow2, wrap: none, qcow2: {compat: '1.1'}}"), of("{type: qcow2}"));
+    let machine = |machine: &str, kind: &str| {
+        let spec = spec(&format!(
+            "{{disk: {{size: 1Mi}}, machine: {machine}, formats: [{{type: {kind}}}]}}"
+        ));
+        format_hash(&content(&spec), &spec, &spec.formats[0])
+    };
+    assert_ne!(machine("{nic: none}", "ova"), machine("{}", "ova"));
+    assert_eq!(machine("{nic: none}", "vdi"), machine("{}", "vdi"));
+}
+
 const PLAIN: &str = "{disk: {size: 1Gi}, publish: [{name: a, pvc: {}}]}";
 
 #[test]

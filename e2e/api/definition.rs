@@ -111,14 +111,20 @@ async fn defaults_are_visible_in_what_is_stored() {
     let expected = json!({
         "architecture": "amd64",
         "disk": {"size": "1Mi"},
-        "formats": [{"type": "qcow2", "qcow2": {"compression": "none"}}],
+        "formats": [{"type": "qcow2", "wrap": "none", "qcow2": {
+            "clusterSize": "64Ki", "compat": "1.1", "compression": "none",
+            "lazyRefcounts": false, "preallocation": "off",
+        }}],
+        "machine": {
+            "cpus": 1, "diskBus": "sata", "memory": "512Mi", "nic": "e1000", "osType": "other",
+        },
         "publish": [{"name": "g", "pvc": {"accessModes": ["ReadWriteOnce"]}}],
         "build": {"maxAttempts": 3, "resources": {}, "timeoutSeconds": 3600},
         "suspend": false,
     });
     assert_eq!(stored["spec"], expected);
     let stored = create(&client, &space, &document("b", &json!({"disk": {"size": 512}}))).await;
-    assert_eq!(stored["spec"]["formats"], json!([{"type": "raw"}]));
+    assert_eq!(stored["spec"]["formats"], json!([{"type": "raw", "wrap": "none"}]));
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub struct Ready<'a> {
     pub content_hash: &'a str,
     /// Its disk.
     pub medium: &'a Arc<dyn SectorSource>,
+    /// Its image files, as `engine::files::plan` has them.
+    pub files: &'a [Planned],
 }
 
 /// Runs long steps and shows how far they are.
@@ -67,10 +69,10 @@ pub struct Written {
 }
 
 /// The names of all files of a document, the build manifest's last.
-pub fn names(ready: &Ready<'_>) -> Result<Vec<String>, Error> {
-    let planned = files::plan(ready.image, ready.content_hash, ready.medium.len())?;
-    let names = planned.into_iter().flat_map(|one| std::iter::once(one.file).chain(one.companion));
-    Ok(names.chain([manifest_name(ready.image)]).collect())
+#[must_use]
+pub fn names(image: &VMImage, files: &[Planned]) -> Vec<String> {
+    let names = files.iter().flat_map(|one| std::iter::once(&one.file).chain(&one.companion));
+    names.cloned().chain([manifest_name(image)]).collect()
 }
 
 fn manifest_name(image: &VMImage) -> String {
@@ -79,15 +81,14 @@ fn manifest_name(image: &VMImage) -> String {
 
 /// Writes all files of a document.
 pub fn write(ready: &Ready<'_>, place: &Place<'_>) -> Result<Written, Error> {
-    let Ready { image, inputs, content_hash, medium } = *ready;
-    let planned = files::plan(image, content_hash, medium.len())?;
+    let Ready { image, inputs, content_hash, medium, files: planned } = *ready;
     let mut files = Vec::new();
-    for one in &planned {
+    for one in planned {
         files.push(place.write(one, medium)?);
     }
     let content_digest = place.content_digest(image, medium)?;
     let mut outputs = Vec::new();
-    for ((format, planned), file) in image.spec.formats.iter().zip(&planned).zip(&mut files) {
+    for ((format, planned), file) in image.spec.formats.iter().zip(planned).zip(&mut files) {
         place.digest(planned, file, medium.len(), &content_digest)?;
         outputs.push(entry(format, planned, file));
     }

@@ -76,15 +76,15 @@ fn accepted(file: &Path, set: &[Override], name: Option<&str>) -> Result<Vec<Pre
 
 /// What `builder::files` needs of a prepared document.
 fn ready(prepared: &Prepared) -> Ready<'_> {
-    let Prepared { image, inputs, content_hash, medium } = prepared;
-    Ready { image, inputs, content_hash, medium }
+    let Prepared { image, inputs, content_hash, medium, files } = prepared;
+    Ready { image, inputs, content_hash, medium, files }
 }
 
 fn refuse_collisions(prepared: &[Prepared]) -> Result<(), Failures> {
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     for one in prepared {
         let image = one.image.metadata.name.as_str();
-        for name in written::names(&ready(one))? {
+        for name in written::names(&one.image, &one.files) {
             if let Some(other) = owners.insert(name.clone(), image) {
                 let message = match other == image {
                     true => {

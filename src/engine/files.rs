@@ -217,3 +217,100 @@ fn vdi_params(format: &Format) -> vdi::Params {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::parse;
+    use crate::manifest::presets::PRESETS;
+
+    fn planned(formats: &str, len: u64) -> Vec<Planned> {
+        let text = format!(
+            "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {{disk: {{size: 1Mi}}, formats: {formats}}}\n"
+        );
+        plan(&parse(&text, &[]).unwrap()[0].image, "hash", len).unwrap()
+    }
+
+    fn only(format: &str, len: u64) -> Planned {
+        planned(&format!("[{format}]"), len).remove(0)
+    }
+
+    #[test]
+    fn every_setting_of_a_preset_is_a_value_of_its_field() {
+        for rules in PRESETS {
+            for setting in rules.options {
+                let (kind, field, value) = (setting.kind.as_str(), setting.field, setting.value);
+                let preset = rules.preset.as_str();
+                let given = format!("{{type: {kind}, {kind}: {{{field}: {value}}}}}");
+                let set = format!("{{type: {kind}, preset: {preset}}}");
+                let plain = format!("{{type: {kind}}}");
+                let [given, set, plain] = [given, set, plain].map(|format| {
+                    let text = format!(
+                        "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {{disk: {{size: 1Mi}}, formats: [{format}]}}\n"
+                    );
+                    parse(&text, &[]).unwrap().remove(0).image.spec.formats.remove(0)
+                });
+                let chosen = |format: &Format| -> Option<String> {
+                    let value = serde_json::to_value(format).unwrap();
+                    chosen(value[kind][field].as_str().map(ToOwned::to_owned), format, field)
+                };
+                // A value at its default is left out.
+                assert!(chosen(&given).is_none_or(|v| v == value), "{setting:?}");
+                assert_eq!(chosen(&set).as_deref(), Some(value), "{setting:?}");
+                assert_eq!(chosen(&plain), None);
+            }
+        }
+    }
+
+    #[test]
+    fn names_follow_from_type_preset_and_wrap() {
+        let files = planned(
+            "[{type: raw}, {type: raw, wrap: xz}, {type: vmdk, vmdk: {subformat: monolithicFlat}}, {name: b.vmdk, type: vmdk, vmdk: {subformat: monolithicFlat}}]",
+            512,
+        );
+        let names: Vec<_> =
+            files.iter().map(|one| (one.file.as_str(), one.companion.as_deref())).collect();
+        let expected = [
+            ("a.raw", None),
+            ("a.raw.xz", None),
+            ("a.vmdk", Some("a-flat.vmdk")),
+            ("a.b.vmdk", Some("a.b-flat.vmdk")),
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(only("{type: raw, preset: gce}", 512).file, "a.tar.gz");
+    }
+
+    #[test]
+    fn a_disk_is_padded_as_the_platform_demands_and_that_is_said() {
+        const MIB: u64 = 1 << 20;
+        for (format, len, size) in [
+            ("{type: raw}", 512, 512),
+            ("{type: qcow2}", 512, 512),
+            ("{type: vhd, preset: azure}", 512, MIB),
+            ("{type: vhd, preset: azure}", MIB, MIB),
+            ("{type: vhd, preset: azure}", MIB + 512, 2 * MIB),
+            ("{type: raw, preset: gce}", 512, 1 << 30),
+            ("{type: raw, preset: gce}", (1 << 30) + 512, 2 << 30),
+            ("{type: vhdx, preset: hyperv}", 512, 3 * MIB),
+            ("{type: vhdx, preset: hyperv}", 3 * MIB + 1024, 4 * MIB),
+            ("{type: vmdk, preset: vsphere}", 512, MIB),
+            ("{type: vdi, preset: virtualbox}", 512, MIB),
+            ("{type: qcow2, preset: kubevirt}", 512, MIB),
+            ("{type: raw, preset: aws}", 512, MIB),
+        ] {
+            let planned = only(format, len);
+            assert_eq!(planned.size, size, "{format}");
+            assert_eq!(planned.notes.is_empty(), size == len, "{format}");
+        }
+        let note = "the disk is padded with zeros from 512 to 1048576 bytes: Azure takes disks of whole MiB";
+        assert_eq!(only("{type: vhd, preset: azure}", 512).notes, [note]);
+    }
+
+    #[test]
+    fn ids_differ_by_file_and_stay() {
+        let files = planned("[{type: vdi}, {name: b, type: vdi}]", 512);
+        assert_ne!(files[0].id, files[1].id);
+        // uuid5(uuid5(NAMESPACE_DNS, "vmimage.dev"), "hash/a/vdi"), by Python's uuid.
+        assert_eq!(files[0].id.to_string(), "22d05890-b779-5d39-9470-5d89b91bbfce");
+    }
+}

@@ -127,7 +127,8 @@ fn volume_hash<const N: usize>(
     sha256(&whole)
 }
 
-/// SHA-256 over a content and all that shapes one image file: 64 hexadecimal digits.
+/// SHA-256 over a content and all that shapes one image file, its name too, from which ids in it
+/// are derived: 64 hexadecimal digits.
 #[must_use]
 pub fn format_hash(content_hash: &str, spec: &Spec, format: &Format) -> String {
     let kind = format.kind.as_str();
@@ -139,6 +140,7 @@ pub fn format_hash(content_hash: &str, spec: &Spec, format: &Format) -> String {
     };
     add("type", json!(kind));
     add("writer", json!(writer(kind)));
+    add("name", json!(format.name));
     add("preset", json!(format.preset));
     add("wrap", if format.wrap == Wrap::None { Value::Null } else { json!(format.wrap) });
     let others: BTreeMap<_, _> = writers(format)

@@ -261,6 +261,9 @@ pub(super) fn spec() -> Value {
     let size = "quantity(string(has(self.disk) && has(self.disk.size) ? self.disk.size : 512))";
     let request = "quantity(string(p.pvc.request))";
     let cluster = "quantity(string(f.qcow2.clusterSize))";
+    // As texts: a number made into a text has no bound that the API server knows.
+    let clusters = (9..=21).map(|bits| format!("{}: '{}'", 1u64 << bits, 1u64 << (2 * bits + 19)));
+    let clusters = clusters.collect::<Vec<_>>().join(", ");
     let types: Vec<_> = LARGEST.iter().map(|(kind, _)| kind.as_str()).collect();
     let types = types.join("', '");
     let limits = LARGEST.iter().map(|(kind, limit)| format!("'{}': '{limit}'", kind.as_str()));
@@ -279,7 +282,7 @@ pub(super) fn spec() -> Value {
             "message": message::ARM_FIRMWARE,
         },
         {
-            "rule": format!("!(has(self.disk) && has(self.disk.size)) || self.formats.all(f, f.type != 'qcow2' || (has(f.qcow2) && has(f.qcow2.clusterSize) ? !{cluster}.isInteger() || {cluster}.asInteger() > 2097152 || {size}.compareTo(quantity(string({cluster}.asInteger() * {cluster}.asInteger() * 524288))) <= 0 : {size}.compareTo(quantity('2Pi')) <= 0))"),
+            "rule": format!("!(has(self.disk) && has(self.disk.size)) || self.formats.all(f, f.type != 'qcow2' || (has(f.qcow2) && has(f.qcow2.clusterSize) ? !{cluster}.isInteger() || !({cluster}.asInteger() in {{{clusters}}}) || {size}.compareTo(quantity({{{clusters}}}[{cluster}.asInteger()])) <= 0 : {size}.compareTo(quantity('2Pi')) <= 0))"),
             "message": message::LARGEST_QCOW2,
         },
         {

@@ -9,6 +9,7 @@ mod atomic;
 mod build;
 mod builder;
 mod errors;
+mod formats;
 mod same_bytes;
 mod support;
 mod words;
