@@ -26,7 +26,7 @@ pub(super) fn volume(
     params: &Params,
     watch: &Watch<'_>,
 ) -> Result<Filled, Error> {
-    let Ready { image, inputs, content_hash, medium } = *ready;
+    let Ready { image, inputs, content_hash, medium, .. } = *ready;
     let place = volume::Params { directory: &params.volume, target_hash: &params.target_hash };
     let virtual_size = medium.len();
     let published =
@@ -56,7 +56,7 @@ pub(super) fn directory(
     params: &Params,
     watch: &Watch<'_>,
 ) -> Result<Filled, Error> {
-    let names = files::names(ready)?;
+    let names = files::names(ready.image, ready.files);
     let directory = Directory::take(&params.volume, wanted.path.as_deref(), &names)?;
     let needed = room(&ready.image.spec).map_err(base::Error::from)?.get();
     let explain = |error| Error::from(directory.explain(error, needed));

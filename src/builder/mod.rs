@@ -103,9 +103,18 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
     let hashes = accept::hashes(&image, target, &inputs, params)?;
     let medium: Arc<dyn SectorSource> =
         watch.stage("build", || Ok(Arc::new(engine::build(&image.spec, &inputs)?)))?;
+    let planned = match &target.files {
+        Some(_) => engine::files::plan(&image, &hashes.content, medium.len())?,
+        None => Vec::new(),
+    };
     let build_millis = watch.millis();
-    let content_hash = &hashes.content;
-    let ready = Ready { image: &image, inputs: &inputs, content_hash, medium: &medium };
+    let ready = Ready {
+        image: &image,
+        inputs: &inputs,
+        content_hash: &hashes.content,
+        medium: &medium,
+        files: &planned,
+    };
     let filled = match &target.files {
         Some(files) => fill::directory(&ready, files, params, watch)?,
         None => fill::volume(&ready, params, watch)?,

@@ -98,8 +98,8 @@ pub fn pvc_hash(content_hash: &str, pvc: &Pvc) -> String {
 
 /// The targetHash of a directory with the files of all formats.
 fn files_hash(content_hash: &str, spec: &Spec, files: &Files) -> String {
-    let format = |format: &Format| json!({"name": format.name(), "hash": format_hash(content_hash, spec, format)});
-    let formats: Vec<Value> = spec.formats.iter().map(format).collect();
+    let formats = spec.formats.iter().map(|format| format_hash(content_hash, spec, format));
+    let formats: Vec<String> = formats.collect();
     let shape = [("formats", json!(formats)), ("path", json!(files.path))];
     volume_hash(content_hash, "files", &files.pvc, shape)
 }

@@ -72,9 +72,9 @@ impl Directory {
 
     /// Gives all files their names, and `SHA256SUMS` the last.
     pub fn commit(&self, mut pending: Vec<Pending>) -> Result<Published, EngineError> {
-        let mut lines: Vec<String> = pending.iter().map(line).collect();
-        lines.sort_unstable();
-        let text: String = lines.concat();
+        let mut sorted: Vec<&Pending> = pending.iter().collect();
+        sorted.sort_unstable_by_key(|file| &file.path);
+        let text: String = sorted.into_iter().map(line).collect();
         pending.push(Pending::of_bytes(&self.path.join(SUMS), text.as_bytes())?);
         for file in &pending {
             // Set, not asked for at creation: there the umask would have a say.
@@ -198,7 +198,7 @@ mod tests {
             format!("sha256:{}  {SUMS}\n", &digest[..64]),
             format!("{}  {SUMS}\n", published.digest)
         );
-        let sorted = here("sort", &[SUMS]);
+        let sorted = here("env", &["LC_ALL=C", "sort", "--key=2", SUMS]);
         assert_eq!(sorted.as_bytes(), sums);
         for name in wanted().iter().map(String::as_str).chain([SUMS]) {
             assert_eq!(mode(&fs::metadata(volume.path().join(name)).unwrap()), 0o640, "{name}");
