@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::manifest::{Made, build_manifest};
 use crate::engine::Inputs;
 use crate::engine::base::{self, Error, Kind, PositionalSink, Progress, SectorSource, Work};
-use crate::engine::files::{self, Planned};
-use crate::engine::format::Params as FormatParams;
+use crate::engine::files::{self, Planned, Sinks};
+use crate::engine::format::Params;
+use crate::engine::format::package::Recipe;
 use crate::manifest::types::{Format, Preset, Wrap};
 use crate::manifest::{VMImage, hash};
 use crate::publish::files::Pending;
@@ -126,7 +127,8 @@ impl Place<'_> {
         self.steps.step(&planned.file, &mut |progress| {
             let second = companion.as_ref().map(|file| file.sink() as &dyn PositionalSink);
             let work = Work { threads: self.threads, progress };
-            files::write(planned, medium, main.sink(), second, &work)
+            let sinks = Sinks { main: main.sink(), companion: second, scratch: self.directory };
+            files::write(planned, medium, &sinks, &work)
         })?;
         Ok(Pair { main, companion })
     }
@@ -152,7 +154,7 @@ impl Place<'_> {
         len: u64,
         content_digest: &str,
     ) -> Result<(), Error> {
-        let is_content = planned.params == FormatParams::Raw && planned.size == len;
+        let is_content = planned.recipe == Recipe::from(Params::Raw) && planned.size == len;
         for file in std::iter::once(&mut pair.main).chain(&mut pair.companion) {
             let source = file.source()?;
             file.size = source.len();

@@ -8,6 +8,8 @@
 //! Chooses no directory and renames nothing. Invariant: desk and cluster write a document's files
 //! by these functions only, so the bytes are the same.
 
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -15,10 +17,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::base::{Error, Kind, Origin, Padded, PositionalSink, SectorSource, Work};
+use super::codec::wrap;
+use super::format::package::{self, Form, Recipe, ova, vagrant};
 use super::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
 use crate::manifest::types::{
-    AdapterType, Compat, Compression, Format, FormatKind, Preallocation, Preset, VdiSubformat,
-    VhdSizing, VhdSubformat, VmdkSubformat,
+    AdapterType, Architecture, Compat, Compression, DiskBus, Firmware, Format, FormatKind, Nic,
+    OsType, OvaManifest, Preallocation, Preset, Provider, VdiSubformat, VhdSizing, VhdSubformat,
+    VmdkSubformat, Wrap,
 };
 use crate::manifest::{FieldPath, VMImage};
 use crate::units::{ByteSize, SECTOR};
@@ -36,7 +41,7 @@ pub struct Planned {
     /// The name of the second file, where there is one.
     pub companion: Option<String>,
     /// How it is written.
-    pub params: Params,
+    pub recipe: Recipe,
     /// What ids in it are derived from.
     pub id: Uuid,
     /// Size of the disk in it: that of the medium, padded as preset and type demand.
@@ -66,18 +71,23 @@ fn one(
 ) -> Result<Planned, Error> {
     let name = &image.metadata.name;
     let file = format!("{name}.{}", format.name());
-    let params = params(format)?;
+    let recipe = Recipe { form: form(image, format), wrap: wrap(format) };
+    recipe.check()?;
     let (size, note) = padded(format, len)?;
+    let rounded = match &recipe.form {
+        Form::Image(Params::Vhd(params)) => rounded(size, params.virtual_size(size)?),
+        _ => None,
+    };
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, crate::manifest::GROUP.as_bytes());
     let id = format!("{content_hash}/{name}/{}", format.name());
     Ok(Planned {
         origin: origin.clone(),
-        companion: params.companion(&file),
+        companion: recipe.companion(&file),
         file,
-        params,
+        recipe,
         id: Uuid::new_v5(&namespace, id.as_bytes()),
         size,
-        notes: note.into_iter().collect(),
+        notes: note.into_iter().chain(rounded).collect(),
     })
 }
 
@@ -95,18 +105,48 @@ fn padded(format: &Format, len: u64) -> Result<(u64, Option<String>), Error> {
     Ok((size, (size != len).then_some(note)))
 }
 
+/// What to say where a VHD tells another size than the disk's.
+fn rounded(size: u64, told: u64) -> Option<String> {
+    let note = format!(
+        "the file tells {told} bytes for a disk of {size}: sizing chs rounds up to whole cylinders"
+    );
+    (told != size).then_some(note)
+}
+
+/// Where the bytes of one file go.
+#[derive(Clone, Copy)]
+pub struct Sinks<'a> {
+    /// The file.
+    pub main: &'a dyn PositionalSink,
+    /// The second one, where `Planned::companion` names it.
+    pub companion: Option<&'a dyn PositionalSink>,
+    /// A directory for a temporary file, which some need; it is gone afterwards.
+    pub scratch: &'a Path,
+}
+
+impl fmt::Debug for Sinks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sinks").field("scratch", &self.scratch).finish_non_exhaustive()
+    }
+}
+
 /// Writes one planned file.
 pub fn write(
     planned: &Planned,
     medium: &Arc<dyn SectorSource>,
-    sink: &dyn PositionalSink,
-    companion: Option<&dyn PositionalSink>,
+    sinks: &Sinks<'_>,
     work: &Work<'_>,
 ) -> Result<(), Error> {
     let disk = Padded::new(Arc::clone(medium), planned.size)?;
     let label = Label { name: &planned.file, id: planned.id };
-    let output = Output { label, sink, companion };
-    format::write(&disk, &output, &planned.params, work).map_err(|e| match e.kind() {
+    let output = Output { label, sink: sinks.main, companion: sinks.companion };
+    let written = match &planned.recipe {
+        Recipe { form: Form::Image(params), wrap: None } => {
+            format::write(&disk, &output, params, work)
+        }
+        recipe => package::write(&disk, &output, recipe, sinks.scratch, work),
+    };
+    written.map_err(|e| match e.kind() {
         Kind::Document => e.at(&planned.origin),
         _ => e,
     })
@@ -119,20 +159,91 @@ fn chosen<T: DeserializeOwned>(given: Option<T>, format: &Format, field: &str) -
     given.or_else(|| serde_json::from_value(Value::from(set()?)).ok())
 }
 
-/// The parameters of a format.
-fn params(format: &Format) -> Result<Params, Error> {
-    Ok(match format.kind {
+fn wrap(format: &Format) -> Option<wrap::Wrap> {
+    match format.wrap {
+        Wrap::None => None,
+        Wrap::Gzip => Some(wrap::Wrap::Gzip),
+        Wrap::Xz => Some(wrap::Wrap::Xz),
+        Wrap::Zstd => Some(wrap::Wrap::Zstd),
+    }
+}
+
+/// What a file of this format is.
+fn form(image: &VMImage, format: &Format) -> Form {
+    Form::Image(match format.kind {
+        FormatKind::Raw if format.preset == Some(Preset::Gce) => return Form::GceTar,
         FormatKind::Raw => Params::Raw,
         FormatKind::Qcow2 => Params::Qcow2(qcow2_params(format)),
         FormatKind::Vmdk => Params::Vmdk(vmdk_params(format)),
         FormatKind::Vhd => Params::Vhd(vhd_params(format)),
         FormatKind::Vhdx => Params::Vhdx(vhdx_params(format)),
         FormatKind::Vdi => Params::Vdi(vdi_params(format)),
-        FormatKind::Ova | FormatKind::Box => {
-            let message = format!("{} is being built", format.kind.as_str());
-            return Err(Error::new(Kind::Unsupported, message));
-        }
+        FormatKind::Ova => return Form::Ova(ova_params(image, format)),
+        FormatKind::Box => return Form::Box(box_params(image, format)),
     })
+}
+
+fn ova_params(image: &VMImage, format: &Format) -> ova::Params {
+    let options = format.ova.clone().unwrap_or_default();
+    let default = ova::Params::new(machine(image));
+    ova::Params {
+        digest: match options.manifest {
+            OvaManifest::Sha256 => ova::Digest::Sha256,
+            OvaManifest::Sha1 => ova::Digest::Sha1,
+        },
+        hardware_version: options.hardware_version.unwrap_or(default.hardware_version),
+        ..default
+    }
+}
+
+fn box_params(image: &VMImage, format: &Format) -> vagrant::Params {
+    let options = format.vagrant.clone().unwrap_or_default();
+    let provider = match options.provider {
+        Provider::Virtualbox => vagrant::Provider::VirtualBox,
+        Provider::Libvirt => vagrant::Provider::Libvirt,
+    };
+    vagrant::Params { provider, machine: machine(image) }
+}
+
+/// The machine that the document describes.
+fn machine(image: &VMImage) -> package::Machine {
+    let given = &image.spec.machine;
+    let arm = image.spec.architecture == Architecture::Arm64;
+    package::Machine {
+        name: image.metadata.name.clone(),
+        memory: given.memory.0.get(),
+        cpus: given.cpus.0,
+        firmware: match given.firmware {
+            Some(Firmware::Bios) => package::Firmware::Bios,
+            None if !arm => package::Firmware::Bios,
+            Some(Firmware::Efi) | None => package::Firmware::Efi,
+        },
+        disk_bus: match given.disk_bus {
+            DiskBus::Ide => package::DiskBus::Ide,
+            DiskBus::Sata => package::DiskBus::Sata,
+            DiskBus::Scsi => package::DiskBus::Scsi,
+            DiskBus::Nvme => package::DiskBus::Nvme,
+            DiskBus::Virtio => package::DiskBus::Virtio,
+        },
+        nic: match given.nic {
+            Nic::None => package::Nic::None,
+            Nic::E1000 => package::Nic::E1000,
+            Nic::E1000e => package::Nic::E1000e,
+            Nic::Vmxnet3 => package::Nic::Vmxnet3,
+            Nic::Virtio => package::Nic::Virtio,
+        },
+        os_type: match given.os_type {
+            OsType::Other => package::OsType::Other,
+            OsType::Linux => package::OsType::Linux,
+            OsType::Debian => package::OsType::Debian,
+            OsType::Ubuntu => package::OsType::Ubuntu,
+            OsType::Rhel => package::OsType::Rhel,
+            OsType::Freebsd => package::OsType::FreeBsd,
+            OsType::Netbsd => package::OsType::NetBsd,
+            OsType::Openbsd => package::OsType::OpenBsd,
+            OsType::Windows => package::OsType::Windows,
+        },
+    }
 }
 
 fn qcow2_params(format: &Format) -> qcow2::Params {
@@ -192,6 +303,7 @@ fn vhd_params(format: &Format) -> vhd::Params {
             VhdSizing::Chs => vhd::Sizing::Chs,
             VhdSizing::Exact => vhd::Sizing::Exact,
         }),
+        ..default
     }
 }
 
@@ -297,6 +409,8 @@ mod tests {
             ("{type: vdi, preset: virtualbox}", 512, MIB),
             ("{type: qcow2, preset: kubevirt}", 512, MIB),
             ("{type: raw, preset: aws}", 512, MIB),
+            ("{type: ova}", MIB + 512, 2 * MIB),
+            ("{type: box, box: {provider: libvirt}}", 512, MIB),
         ] {
             let planned = only(format, len);
             assert_eq!(planned.size, size, "{format}");
@@ -304,6 +418,47 @@ mod tests {
         }
         let note = "the disk is padded with zeros from 512 to 1048576 bytes: Azure takes disks of whole MiB";
         assert_eq!(only("{type: vhd, preset: azure}", 512).notes, [note]);
+    }
+
+    #[test]
+    fn a_size_that_cylinders_round_is_said() {
+        // qemu-img info of what `qemu-img create -f vpc x 1M` makes.
+        let notes = only("{type: vhd}", 1 << 20).notes;
+        assert!(
+            notes[0].starts_with("the file tells 1079296 bytes for a disk of 1048576"),
+            "{notes:?}"
+        );
+        assert!(only("{type: vhd, vhd: {sizing: exact}}", 1 << 20).notes.is_empty());
+    }
+
+    #[test]
+    fn an_archive_describes_the_machine_of_the_document() {
+        let of = |spec: &str| {
+            let text = format!(
+                "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {spec}\n"
+            );
+            let files = plan(&parse(&text, &[]).unwrap()[0].image, "hash", 512).unwrap();
+            match &files[0].recipe.form {
+                Form::Ova(params) => params.machine.clone(),
+                Form::Box(params) => params.machine.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let plain = package::Machine { name: "a".to_owned(), ..package::Machine::default() };
+        assert_eq!(of("{disk: {size: 1Mi}, formats: [{type: ova}]}"), plain);
+        let arm = of("{architecture: arm64, disk: {size: 1Mi}, formats: [{type: box}]}");
+        assert_eq!(arm, package::Machine { firmware: package::Firmware::Efi, ..plain.clone() });
+        let all = "{disk: {size: 1Mi}, formats: [{type: ova}], machine: {memory: 2Gi, cpus: 4, firmware: efi, diskBus: nvme, nic: vmxnet3, osType: freebsd}}";
+        let expected = package::Machine {
+            name: "a".to_owned(),
+            memory: 2 << 30,
+            cpus: 4,
+            firmware: package::Firmware::Efi,
+            disk_bus: package::DiskBus::Nvme,
+            nic: package::Nic::Vmxnet3,
+            os_type: package::OsType::FreeBsd,
+        };
+        assert_eq!(of(all), expected);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(super) mod message {
     pub(in super::super) const WRAP_FLAT: &str = "monolithicFlat makes two files, which cannot be wrapped as one: use another subformat or leave wrap out";
     pub(in super::super) const MEMORY: &str =
         "machine.memory must be whole MiB, at least 4Mi and at most 6Ti";
+    pub(in super::super) const VSPHERE_VIRTIO: &str =
+        "vSphere has no virtio: use another machine.diskBus and machine.nic, or no preset";
     pub(in super::super) const ARM_FIRMWARE: &str = "arm64 has no BIOS: use firmware efi";
     pub(in super::super) const MANIFEST_NAME: &str =
         "the name build.json is taken by the build manifest; choose another";
@@ -276,6 +278,10 @@ pub(super) fn spec() -> Value {
         {
             "rule": "has(self.boot) || (has(self.disk) && has(self.disk.size))",
             "message": message::NOTHING,
+        },
+        {
+            "rule": "!has(self.machine) || !((has(self.machine.diskBus) && self.machine.diskBus == 'virtio') || (has(self.machine.nic) && self.machine.nic == 'virtio')) || !self.formats.exists(f, f.type == 'ova' && has(f.preset) && f.preset == 'vsphere')",
+            "message": message::VSPHERE_VIRTIO,
         },
         {
             "rule": "self.architecture != 'arm64' || !has(self.machine) || !has(self.machine.firmware) || self.machine.firmware != 'bios'",

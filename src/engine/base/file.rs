@@ -95,12 +95,12 @@ impl PositionalSink for AtomicFile {
 }
 
 #[cfg(unix)]
-fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
 #[cfg(not(unix))]
-fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     use std::io::{Seek as _, SeekFrom, Write as _};
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -157,12 +157,12 @@ impl SectorSource for FileSource {
 }
 
 #[cfg(unix)]
-fn read_exact_file(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(super) fn read_exact_file(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
 #[cfg(not(unix))]
-fn read_exact_file(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(super) fn read_exact_file(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     use std::io::{Read as _, Seek as _, SeekFrom};
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -173,7 +173,7 @@ fn read_exact_file(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Resul
 /// The next run of data at or after `offset`, by `SEEK_DATA` and `SEEK_HOLE`. Where the
 /// filesystem cannot tell, everything is data.
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
-fn next_data(file: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
+pub(super) fn next_data(file: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
     use rustix::fs::{SeekFrom, seek};
     use rustix::io::Errno;
     if offset >= len {
@@ -188,7 +188,7 @@ fn next_data(file: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
-fn next_data(_: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
+pub(super) fn next_data(_: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
     (offset < len).then_some((offset, len))
 }
 

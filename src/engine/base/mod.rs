@@ -11,8 +11,10 @@ mod file;
 mod gate;
 mod padded;
 mod progress;
+mod reader;
 mod sectors;
 mod sink;
+mod spool;
 
 pub use content::{Content, Finish, Late, Placement};
 pub use digest::digest;
@@ -22,5 +24,7 @@ pub use file::{AtomicFile, FileSource};
 pub use gate::{Deny, Gate, Role};
 pub use padded::Padded;
 pub use progress::{Progress, Silent, Work};
+pub use reader::SourceReader;
 pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
 pub use sink::{MemorySink, PositionalSink, StreamSink};
+pub use spool::Spool;

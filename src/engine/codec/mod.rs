@@ -5,6 +5,7 @@
 
 mod compress;
 mod ordered;
+pub mod wrap;
 
 pub use compress::{Compressor, Decompressor, Method};
 pub use ordered::ordered;

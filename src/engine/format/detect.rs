@@ -8,10 +8,7 @@ use super::FormatName;
 use crate::engine::base::{Error, Kind, SectorSource};
 
 /// Magics of formats that are known but not read: name, offset, bytes.
-const OTHERS: [(&str, u64, &[u8]); 8] = [
-    ("vmdk", 0, b"KDMV"),
-    ("vmdk", 0, b"COWD"),
-    ("vmdk", 0, b"# Disk DescriptorFile"),
+const OTHERS: [(&str, u64, &[u8]); 5] = [
     ("vhdx", 0, b"vhdxfile"),
     ("vhd", 0, b"conectix"),
     // 0xbeda107f, little-endian, behind 64 bytes of text.
@@ -19,6 +16,9 @@ const OTHERS: [(&str, u64, &[u8]); 8] = [
     ("qed", 0, b"QED\0"),
     ("qcow version 1", 0, b"QFI\xfb\0\0\0\x01"),
 ];
+
+/// Magics of VMDK: a sparse extent, one of ESXi's, and a descriptor whose extents are other files.
+const VMDK: [&[u8]; 3] = [b"KDMV", b"COWD", b"# Disk DescriptorFile"];
 
 /// A fixed VHD is the raw disk with a footer of this length behind it.
 const VHD_FOOTER: u64 = 512;
@@ -32,6 +32,11 @@ pub fn detect(source: &dyn SectorSource) -> Result<FormatName, Error> {
     }
     if has(source, 0, b"QFI\xfb")? {
         return Ok(FormatName::Qcow2);
+    }
+    for magic in VMDK {
+        if has(source, 0, magic)? {
+            return Ok(FormatName::Vmdk);
+        }
     }
     match source.len().checked_sub(VHD_FOOTER) {
         Some(footer) if has(source, footer, b"conectix")? => Err(unsupported("vhd")),
@@ -69,6 +74,9 @@ mod tests {
         }
         assert_eq!(of(b"QFI\xfb"), Ok(FormatName::Qcow2));
         assert_eq!(of(b"QFI\xfb\0\0\0\x03"), Ok(FormatName::Qcow2));
+        for magic in VMDK {
+            assert_eq!(of(magic), Ok(FormatName::Vmdk));
+        }
     }
 
     #[test]

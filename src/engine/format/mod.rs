@@ -3,8 +3,10 @@
 //! Knows no document. Invariant: an all-zero unit is never allocated, whatever the holes of the
 //! source; the same medium and parameters give the same bytes on any number of threads.
 
+mod blocks;
 mod detect;
 mod image;
+pub mod package;
 pub mod qcow2;
 pub mod raw;
 mod units;

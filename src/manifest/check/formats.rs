@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::super::presets::LARGEST;
 use super::super::types::{
-    Architecture, Compat, Compression, Firmware, Format, FormatKind, Preallocation, Spec,
-    VmdkSubformat, Wrap,
+    Architecture, Compat, Compression, DiskBus, Firmware, Format, FormatKind, Nic, Preallocation,
+    Preset, Spec, VmdkSubformat, Wrap,
 };
 use super::super::{FieldPath, Size};
 use super::table::Found;
@@ -219,6 +219,18 @@ pub(super) fn memory(spec: &Spec) -> Vec<Found> {
     let fits = size.0.is_multiple_of(unit) && (from..=to).contains(&size.0.get());
     let found = Found { path: FieldPath::new("spec.machine.memory"), detail: bytes(size) };
     (!fits).then_some(found).into_iter().collect()
+}
+
+pub(super) fn vsphere_virtio(spec: &Spec) -> Vec<Found> {
+    let virtio = [
+        ("diskBus", spec.machine.disk_bus == DiskBus::Virtio),
+        ("nic", spec.machine.nic == Nic::Virtio),
+    ];
+    let vsphere =
+        |format: &Format| format.kind == FormatKind::Ova && format.preset == Some(Preset::Vsphere);
+    let path = |field| FieldPath::new("spec.machine").member(field);
+    let first = virtio.into_iter().find(|(_, wrong)| *wrong && spec.formats.iter().any(vsphere));
+    first.map(|(field, _)| Found { path: path(field), detail: None }).into_iter().collect()
 }
 
 pub(super) fn arm_firmware(spec: &Spec) -> Vec<Found> {

@@ -84,6 +84,7 @@ pub const ROWS: &[Row] = &[
     row("wrap-type", message::WRAP_TYPE, formats::wrap_type),
     row("wrap-flat", message::WRAP_FLAT, formats::wrap_flat),
     row("memory", message::MEMORY, formats::memory),
+    row("vsphere-virtio", message::VSPHERE_VIRTIO, formats::vsphere_virtio),
     row("arm-firmware", message::ARM_FIRMWARE, formats::arm_firmware),
     row("claim-names", message::CLAIM_NAMES, publish::claim_names),
     row("pod-access", message::POD_ACCESS, publish::pod_access),

@@ -215,6 +215,11 @@ pub struct Ova {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = "sha256"))]
     pub manifest: OvaManifest,
+
+    /// VMware's virtual hardware version, 7 to 22. Omitted: 13, which is ESXi 6.5 and newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 7, max = 22), extend("format" = "int32"))]
+    pub hardware_version: Option<u32>,
 }
 
 /// The digests in an OVA's manifest.
