@@ -160,6 +160,8 @@ fn every_default_is_visible_and_status_has_none() {
         "spec.machine.memory=\"512Mi\"",
         "spec.machine.nic=\"e1000\"",
         "spec.machine.osType=\"other\"",
+        "spec.publish[].files.pvc={}",
+        "spec.publish[].files.pvc.accessModes=[\"ReadWriteOnce\"]",
         "spec.publish[].pvc.accessModes=[\"ReadWriteOnce\"]",
         "spec.suspend=false",
     ];

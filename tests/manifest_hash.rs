@@ -8,7 +8,7 @@
 
 use std::process::Command;
 
-use vmimage::manifest::hash::{content_hash, format_hash, known_digests, pvc_hash};
+use vmimage::manifest::hash::{content_hash, format_hash, known_digests, pvc_hash, target_hash};
 use vmimage::manifest::types::Pvc;
 use vmimage::manifest::{Spec, parse};
 
@@ -179,6 +179,43 @@ fn everything_that_shapes_a_file() {
     };
     assert_ne!(machine("{nic: none}", "ova"), machine("{}", "ova"));
     assert_eq!(machine("{nic: none}", "vdi"), machine("{}", "vdi"));
+}
+
+#[test]
+fn everything_that_shapes_a_directory_of_files() {
+    let plain = spec("{disk: {size: 1Mi}, publish: [{name: a, files: {}}]}");
+    let full = spec(
+        "{disk: {size: 1Mi}, formats: [{type: raw}, {name: q, type: qcow2, qcow2: {compression: zstd}}], publish: [{name: a, files: {path: a/b, pvc: {name: c, request: 4Mi, storageClassName: s, accessModes: [ReadWriteMany]}}}]}",
+    );
+    let hash = |spec: &Spec| target_hash(&content(spec), spec, &spec.publish[0]).unwrap();
+    pins! {
+        hash(&plain),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","kind":"files","formats":["d91c40735d6915dda4a16cd9d8779c0b1ac8a1b0b8a25ff4d4be724b8e4f0e58"],"path":null,"name":null,"accessModes":["ReadWriteOnce"],"request":null,"storageClassName":null}"#,
+        "f91e1a6efac8ec54c3182eb424e665557a3696408868403664212edb68793044";
+        format_hash(&content(&full), &full, &full.formats[1]),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"qcow2","writer":1,"name":"q","options":{"compression":"zstd"}}}"#,
+        "2b01d51089100c3d7aa9b09a51aad220c8ec8830750880b37e8c9280ce773c35";
+        hash(&full),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","kind":"files","formats":["d91c40735d6915dda4a16cd9d8779c0b1ac8a1b0b8a25ff4d4be724b8e4f0e58","2b01d51089100c3d7aa9b09a51aad220c8ec8830750880b37e8c9280ce773c35"],"path":"a/b","name":"c","accessModes":["ReadWriteMany"],"request":"4Mi","storageClassName":"s"}"#,
+        "02d10d0dec5da1178644d15a5b43ac4b4a144b44cfd4b5cab0d74cbdb0af6e58";
+    }
+    let mut seen = std::collections::BTreeSet::from([hash(&plain), hash(&full)]);
+    for other in [
+        "formats: [{type: qcow2}], publish: [{name: a, files: {}}]",
+        "formats: [{type: raw, name: b}], publish: [{name: a, files: {}}]",
+        "formats: [{type: raw, wrap: xz}], publish: [{name: a, files: {}}]",
+        "formats: [{type: ova}], publish: [{name: a, files: {}}]",
+        "formats: [{type: ova}], machine: {cpus: 2}, publish: [{name: a, files: {}}]",
+        "publish: [{name: a, files: {path: b}}]",
+        "publish: [{name: a, files: {pvc: {name: c}}}]",
+        "publish: [{name: a, pvc: {}}]",
+    ] {
+        assert!(seen.insert(hash(&spec(&format!("{{disk: {{size: 1Mi}}, {other}}}")))), "{other}");
+    }
+    let written = "{disk: {size: 1Mi}, formats: [{type: raw, wrap: none}], publish: [{name: b, files: {pvc: {accessModes: [ReadWriteOnce]}}}]}";
+    assert_eq!(hash(&spec(written)), hash(&plain), "a default written out changes no hash");
+    let machine = "{disk: {size: 1Mi}, machine: {cpus: 2}, publish: [{name: a, files: {}}]}";
+    assert_eq!(hash(&spec(machine)), hash(&plain), "raw files do not tell of the machine");
 }
 
 const PLAIN: &str = "{disk: {size: 1Gi}, publish: [{name: a, pvc: {}}]}";

@@ -18,8 +18,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("api", &["units", "manifest", "report"]),
     ("engine::base", &["units"]),
     ("engine::codec", &["units", "engine::base"]),
+    ("engine::archive", &["units", "engine::base"]),
     ("engine::bootloader", &["units", "engine::base", "engine::codec"]),
-    ("engine::format", &["units", "engine::base", "engine::codec"]),
+    ("engine::format", &["units", "engine::base", "engine::codec", "engine::archive"]),
     ("engine::partition", &["units", "engine::base"]),
     (
         "engine",
@@ -70,7 +71,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts of the engine that have a row of their own.
-const ENGINE_PARTS: &[&str] = &["base", "codec", "bootloader", "format", "partition"];
+const ENGINE_PARTS: &[&str] = &["base", "codec", "archive", "bootloader", "format", "partition"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

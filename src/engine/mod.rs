@@ -8,6 +8,7 @@
 //! Knows no Kubernetes. Invariant: the same spec and inputs give the same bytes, whatever the
 //! number of threads, the clock, the user or the machine.
 
+pub mod archive;
 pub mod base;
 pub mod bootloader;
 pub mod codec;

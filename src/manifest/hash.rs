@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::types::{Compression, Format, FormatKind, Preset, Provider, Pvc, Spec, Wrap};
+use super::types::{
+    Compression, Files, Format, FormatKind, Preset, Provider, Pvc, Spec, Target, Wrap,
+};
 use super::{FieldPath, source};
 
 /// The byte version of each writer: raised when its output changes for the same input.
@@ -79,21 +81,50 @@ fn used(spec: &Spec, name: &str) -> bool {
     name == "sector" && sector
 }
 
-/// SHA-256 over a content and what shapes the volume that holds it: 64 hexadecimal digits.
+/// targetHash: SHA-256 over a content and what shapes the target that holds it, 64 hexadecimal
+/// digits. Nothing for a target without a kind, which `check` refuses.
+#[must_use]
+pub fn target_hash(content_hash: &str, spec: &Spec, target: &Target) -> Option<String> {
+    let files = target.files.as_ref().map(|files| files_hash(content_hash, spec, files));
+    target.pvc.as_ref().map(|pvc| pvc_hash(content_hash, pvc)).or(files)
+}
+
+/// The targetHash of a volume with a disk.
 #[must_use]
 pub fn pvc_hash(content_hash: &str, pvc: &Pvc) -> String {
+    let shape = [("format", json!({"type": "raw", "writer": writer("raw")}))];
+    volume_hash(content_hash, "pvc", pvc, shape)
+}
+
+/// The targetHash of a directory with the files of all formats.
+fn files_hash(content_hash: &str, spec: &Spec, files: &Files) -> String {
+    let formats = spec.formats.iter().map(|format| format_hash(content_hash, spec, format));
+    let formats: Vec<String> = formats.collect();
+    let shape = [("formats", json!(formats)), ("path", json!(files.path))];
+    volume_hash(content_hash, "files", &files.pvc, shape)
+}
+
+fn volume_hash<const N: usize>(
+    content_hash: &str,
+    kind: &str,
+    pvc: &Pvc,
+    shape: [(&str, Value); N],
+) -> String {
     let mut modes: Vec<_> = pvc.access_modes.clone();
     modes.sort_unstable();
-    sha256(&json!({
+    let mut whole = json!({
         "v": 1,
         "content": content_hash,
-        "kind": "pvc",
-        "format": {"type": "raw", "writer": writer("raw")},
+        "kind": kind,
         "name": pvc.name,
         "accessModes": modes,
         "request": pvc.request,
         "storageClassName": pvc.storage_class_name,
-    }))
+    });
+    for (name, value) in shape {
+        whole[name] = value;
+    }
+    sha256(&whole)
 }
 
 /// SHA-256 over a content and all that shapes one image file, its name too, from which ids in it

@@ -15,7 +15,7 @@ pub(super) mod message {
     pub(in super::super) const SECTOR: &str = "sector needs exactly one of: message, source";
     pub(in super::super) const SOURCE: &str = "source needs exactly one of: inline, file";
     pub(in super::super) const INLINE: &str = "inline needs exactly one of: text, base64";
-    pub(in super::super) const TARGET: &str = "a publish entry needs its member pvc";
+    pub(in super::super) const TARGET: &str = "a publish entry needs exactly one of: pvc, files";
     pub(in super::super) const FILE: &str =
         "source.file works on a desk only; in a cluster use source.inline";
     pub(in super::super) const ARM: &str =
@@ -61,6 +61,8 @@ pub(super) mod message {
     pub(in super::super) const LARGEST_OTHER: &str = "the disk is larger than the format can tell: vhd 2040 GiB, vhdx 64 TiB, vdi 512 TiB less 128 MiB";
     pub(in super::super) const REQUEST: &str =
         "pvc.request must hold the disk, which is disk.size rounded up to whole MiB";
+    pub(in super::super) const FILES_REQUEST: &str =
+        "files.pvc.request must be more than 0: leave it out, or ask for what the files need";
     pub(in super::super) const TOLERATION_KEY: &str =
         "a toleration without key needs operator: Exists";
     pub(in super::super) const TOLERATION_VALUE: &str =
@@ -209,9 +211,23 @@ pub(super) fn formats() -> Value {
 
 /// The rules over all targets.
 pub(super) fn publish() -> Value {
+    let name = |target: &str| {
+        format!(
+            "(has({target}.pvc) ? (has({target}.pvc.name) ? {target}.pvc.name : '') : has({target}.files) && has({target}.files.pvc) && has({target}.files.pvc.name) ? {target}.files.pvc.name : '')"
+        )
+    };
+    let (a, b) = (name("a"), name("b"));
     json!([{
-        "rule": "self.all(a, !has(a.pvc) || !has(a.pvc.name) || self.exists_one(b, has(b.pvc) && has(b.pvc.name) && b.pvc.name == a.pvc.name))",
+        "rule": format!("self.all(a, {a} == '' || self.exists_one(b, {a} == {b}))"),
         "message": message::CLAIM_NAMES,
+    }])
+}
+
+/// The rules of a `files` target.
+pub(super) fn files() -> Value {
+    json!([{
+        "rule": "!has(self.pvc) || !has(self.pvc.request) || quantity(string(self.pvc.request)).isGreaterThan(quantity('0'))",
+        "message": message::FILES_REQUEST,
     }])
 }
 

@@ -26,7 +26,13 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
         "spec.boot.sector.source.inline",
         "text, base64",
     ),
-    ("target-member", "{disk: {size: 1Mi}, publish: [{name: a}]}", "spec.publish[0]", "member pvc"),
+    ("target-member", "{disk: {size: 1Mi}, publish: [{name: a}]}", "spec.publish[0]", "pvc, files"),
+    (
+        "target-member",
+        "{disk: {size: 1Mi}, publish: [{name: a, pvc: {}, files: {}}]}",
+        "spec.publish[0]",
+        "pvc, files",
+    ),
     (
         "file-in-cluster",
         "{boot: {sector: {source: {file: a}}}}",
@@ -246,6 +252,24 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
         "x is used twice",
     ),
     (
+        "claim-names",
+        "{disk: {size: 1Mi}, publish: [{name: a, pvc: {name: x}}, {name: b, files: {pvc: {name: x}}}]}",
+        "spec.publish[1].files.pvc.name",
+        "x is used twice",
+    ),
+    (
+        "pod-access",
+        "{disk: {size: 1Mi}, publish: [{name: a, files: {pvc: {accessModes: [ReadWriteOncePod, ReadWriteOnce]}}}]}",
+        "spec.publish[0].files.pvc.accessModes",
+        "other access modes",
+    ),
+    (
+        "files-request",
+        "{disk: {size: 1Mi}, publish: [{name: a, files: {pvc: {request: 0Gi}}}]}",
+        "spec.publish[0].files.pvc.request",
+        "what the files need",
+    ),
+    (
         "pod-access",
         "{disk: {size: 1Mi}, publish: [{name: a, pvc: {accessModes: [ReadWriteOncePod, ReadWriteOnce]}}]}",
         "spec.publish[0].pvc.accessModes",
@@ -377,6 +401,7 @@ pub(crate) const ACCEPTED: &[&str] = &[
     "{architecture: arm64, disk: {size: 1Mi}, machine: {memory: 6Ti, firmware: efi}}",
     "{disk: {size: 1049088}, publish: [{name: a, pvc: {request: 2Mi}}]}",
     "{disk: {size: 1Mi}, publish: [{name: a, pvc: {accessModes: [ReadWriteOncePod]}}]}",
+    "{disk: {size: 1Mi}, publish: [{name: a, files: {}}, {name: b, files: {path: a/b.1/_c-d, pvc: {name: x, request: 1}}}, {name: c, pvc: {name: z}}]}",
     "{disk: {size: 1Mi}, formats: [{type: raw}, {name: other, type: raw}]}",
     "{disk: {size: 1Mi}, build: {tolerations: [{operator: Exists}, {key: a, value: b}, {key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 0}]}}",
     "{disk: {size: 1Mi}, build: {resources: {requests: {cpu: 1000m, example.com/gpu: 1}, limits: {cpu: 1, hugepages-2Mi: 2Mi}}}}",

@@ -6,6 +6,7 @@
 //! has a rule.
 
 mod formats;
+mod publish;
 mod table;
 
 use std::sync::LazyLock;

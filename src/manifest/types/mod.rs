@@ -8,6 +8,7 @@ mod build;
 mod format;
 mod machine;
 mod options;
+mod publish;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub use options::{
     AdapterType, Compat, Compression, Ova, OvaManifest, Preallocation, Provider, Qcow2, Vagrant,
     Vdi, VdiSubformat, Vhd, VhdSizing, VhdSubformat, Vhdx, Vmdk, VmdkSubformat,
 };
+pub use publish::{AccessMode, Files, Pvc, Target};
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -75,8 +77,8 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
 
-    /// The image files to make of it, each with its own name. `vmimage build` writes each as
-    /// `<image>.<name>`; volumes always hold raw content.
+    /// The image files to make of it, each with its own name. `vmimage build` and `files` targets
+    /// write each as `<image>.<name>`; `pvc` targets always hold raw content.
     #[serde(default = "default_formats", skip_serializing_if = "is_default_formats")]
     #[schemars(
         length(min = 1, max = 16),
@@ -203,67 +205,6 @@ pub struct Disk {
     pub size: Option<Size>,
 }
 
-/// One place where the finished image goes: exactly one member beside the name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["pvc"], rules::message::TARGET)))]
-pub struct Target {
-    /// The entry's name, unique in the list.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
-    pub name: String,
-
-    /// A PersistentVolumeClaim that holds the disk as raw file `disk.img`, as KubeVirt boots it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pvc: Option<Pvc>,
-}
-
-/// A PersistentVolumeClaim that holds the disk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline)]
-pub struct Pvc {
-    /// A stable name. Such a claim holds one content for life: other content needs another name.
-    /// Omitted: a name by content hash, found in status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
-    )]
-    pub name: Option<String>,
-
-    /// The size to request. Omitted: the disk's size with the operator's filesystem overhead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Size>,
-
-    /// The StorageClass. Omitted: the cluster's default class.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub storage_class_name: Option<String>,
-
-    /// How the volume may be mounted.
-    #[serde(default = "default_access_modes", skip_serializing_if = "is_default_access_modes")]
-    #[schemars(
-        length(min = 1, max = 4),
-        extend("default" = ["ReadWriteOnce"], "x-kubernetes-list-type" = "set",
-               "x-kubernetes-validations" = rules::access_modes())
-    )]
-    pub access_modes: Vec<AccessMode>,
-}
-
-/// How a volume may be mounted.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[schemars(inline)]
-pub enum AccessMode {
-    /// By one node, to read and write.
-    ReadWriteOnce,
-    /// By one pod, to read and write.
-    ReadWriteOncePod,
-    /// By many nodes, to read and write.
-    ReadWriteMany,
-}
-
 fn default_formats() -> Vec<Format> {
     vec![Format::default()]
 }
@@ -283,27 +224,8 @@ impl Default for Spec {
     }
 }
 
-impl Default for Pvc {
-    fn default() -> Self {
-        Self {
-            name: None,
-            request: None,
-            storage_class_name: None,
-            access_modes: default_access_modes(),
-        }
-    }
-}
-
 fn is_default_formats(formats: &[Format]) -> bool {
     formats == default_formats()
-}
-
-fn default_access_modes() -> Vec<AccessMode> {
-    vec![AccessMode::ReadWriteOnce]
-}
-
-fn is_default_access_modes(modes: &[AccessMode]) -> bool {
-    modes == default_access_modes()
 }
 
 impl Architecture {
