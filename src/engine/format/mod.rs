@@ -3,6 +3,7 @@
 //! Knows no document. Invariant: an all-zero unit is never allocated, whatever the holes of the
 //! source; the same medium and parameters give the same bytes on any number of threads.
 
+mod blocks;
 mod compare;
 mod detect;
 mod image;

@@ -85,6 +85,15 @@ pub fn stream(
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     progress.begin("writing raw", source.len());
+    pour(source, sink, progress)
+}
+
+/// As `stream`, for formats that hold the bytes of the disk; does not begin the step.
+pub(super) fn pour(
+    source: &dyn SectorSource,
+    sink: &mut dyn StreamSink,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     let mut buffer = Vec::new();
     let mut done = 0;
     for batch in Batches::new(source, UNIT, BATCH) {
@@ -98,7 +107,12 @@ pub fn stream(
     zeros(sink, source.len() - done, progress)
 }
 
-fn zeros(sink: &mut dyn StreamSink, count: u64, progress: &dyn Progress) -> Result<(), Error> {
+/// Writes `count` zeros.
+pub(super) fn zeros(
+    sink: &mut dyn StreamSink,
+    count: u64,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     let mut left = count;
     while left > 0 {
         let len = left.min(ZEROS.len() as u64);

@@ -1,0 +1,15 @@
+//! VHD and VDI files judged by foreign readers, and our readers by foreign writers and by damage.
+//!
+//! Foreign are qemu-img, 7zz and libvhdi (through its Python binding). Invariant: expectations come
+//! from them, from plain file writes or from hand calculations, never from our own code.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+#[expect(dead_code, reason = "not every program tries every sample")]
+#[path = "../support/media.rs"]
+mod media;
+#[expect(dead_code, reason = "check knows qcow2 only")]
+#[path = "../support/qemu_img.rs"]
+mod qemu_img;
+
+mod support;
+mod vhd_oracle;
