@@ -10,6 +10,7 @@
 
 mod accept;
 mod error;
+pub mod files;
 mod manifest;
 mod watch;
 
@@ -116,9 +117,9 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
         name: params.target.clone(),
         kind: "raw".to_owned(),
         file: "disk.img".to_owned(),
-        options: serde_json::Value::Null,
         digest: published.digest.clone(),
         size: published.size,
+        ..OutputEntry::default()
     };
     let made = Made {
         image: &image,
@@ -127,7 +128,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
         content_digest: &content_digest,
         virtual_size,
     };
-    let manifest = to_json(&build_manifest(&made, vec![output]))?;
+    let manifest = to_json(&build_manifest(&made, vec![output], &["raw"]))?;
     let result = BuildResult {
         content_hash: hashes.content,
         target_hash: hashes.target,

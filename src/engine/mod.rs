@@ -11,6 +11,7 @@
 pub mod base;
 pub mod bootloader;
 pub mod codec;
+pub mod files;
 pub mod format;
 pub mod inputs;
 pub mod layout;

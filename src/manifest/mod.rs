@@ -11,6 +11,7 @@ pub mod check;
 pub mod hash;
 pub mod parse;
 pub mod path;
+pub mod presets;
 mod quantity;
 mod rules;
 mod schema;

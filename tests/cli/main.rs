@@ -10,6 +10,7 @@ mod build;
 mod builder;
 mod errors;
 mod faults;
+mod formats;
 mod images;
 mod resize;
 mod same_bytes;

@@ -5,6 +5,7 @@
 //! fewer bytes than were packed.
 
 mod gzip;
+mod lz4;
 mod pool;
 mod read;
 mod write;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Wrap;
+use super::lz4::Frames;
 use crate::engine::base::{Error, Kind, PositionalSink, Progress, is_zero};
 
 /// Packed bytes read at once.
@@ -24,9 +25,6 @@ const ZSTD_WINDOW: u32 = 27;
 
 /// Most KiB that xz may take: a dictionary of 64 MiB, that of its highest level.
 const XZ_KIB: u32 = 66 << 10;
-
-/// The shortest LZ4 frame: magic, descriptor, end mark.
-const LZ4_LEAST: u64 = 11;
 
 /// What was inside.
 pub struct Unwrapped {
@@ -93,7 +91,7 @@ pub fn unwrap(wrap: Wrap, packed: Box<dyn Read + Send>) -> Result<Unwrapped, Err
             Box::new(decoder)
         }
         Wrap::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-        Wrap::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(reader)),
+        Wrap::Lz4 => Box::new(Frames::new(reader)),
     };
     Ok(Unwrapped { wrap, decoder, packed: counts, made: 0 })
 }
@@ -104,10 +102,7 @@ impl Unwrapped {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.decoder.read(rest) {
-                Ok(0) => {
-                    self.ended()?;
-                    break;
-                }
+                Ok(0) => break,
                 Ok(len) => {
                     filled += len;
                     self.made += len as u64;
@@ -123,14 +118,6 @@ impl Unwrapped {
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.packed.taken.load(Ordering::Relaxed)
-    }
-
-    /// The LZ4 reader takes a file that ends behind the magic for an empty one.
-    fn ended(&self) -> Result<(), Error> {
-        if self.wrap == Wrap::Lz4 && self.taken() < LZ4_LEAST {
-            return Err(self.failed(io::ErrorKind::UnexpectedEof.into()));
-        }
-        Ok(())
     }
 
     fn failed(&self, e: io::Error) -> Error {

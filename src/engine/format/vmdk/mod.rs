@@ -11,16 +11,25 @@
 //! allocated; the bytes depend on medium, parameters and label alone, not on threads, holes of
 //! the source, time or machine.
 
+mod check;
+mod descriptor;
 mod header;
+mod inflate;
 mod layout;
 mod ondisk;
+mod parse;
+mod read;
+mod sparse;
 mod stream;
 mod text;
 mod write;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::{Label, Output};
 use crate::engine::base::{Error, Kind, PositionalSink, SectorSource, StreamSink, Work};
 use crate::units::SECTOR;
+pub use read::Image;
 
 /// Values of `Params::hardware_version`: VMware's products have used these.
 const HARDWARE_VERSIONS: std::ops::RangeInclusive<u32> = 3..=22;
@@ -153,58 +162,6 @@ impl StreamSink for Front<'_> {
     }
 }
 
-use super::{Census, Findings, FormatName, image};
-use crate::engine::base::{Extent, Gate};
-use serde_json::{Map, Value};
-use std::sync::Arc;
-
-fn unfinished() -> Error {
-    Error::new(Kind::Unsupported, "vmdk is being built")
-}
-
-/// An open file: its virtual disk as a medium.
-#[derive(Debug)]
-pub enum Image {}
-
-impl Image {
-    /// Judges the headers of `source`.
-    pub fn open(_source: Arc<dyn SectorSource>, _gate: &dyn Gate) -> Result<Self, Error> {
-        Err(unfinished())
-    }
-}
-
-impl SectorSource for Image {
-    fn len(&self) -> u64 {
-        match *self {}
-    }
-
-    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), Error> {
-        match *self {}
-    }
-
-    fn next_extent(&self, _: u64) -> Option<Extent> {
-        match *self {}
-    }
-}
-
-impl image::Image for Image {
-    fn format(&self) -> FormatName {
-        FormatName::Vmdk
-    }
-
-    fn details(&self) -> Map<String, Value> {
-        match *self {}
-    }
-
-    fn params(&self) -> super::Params {
-        match *self {}
-    }
-
-    fn census(&self) -> Result<Census, Error> {
-        match *self {}
-    }
-
-    fn check(&self, _: &Work<'_>) -> Result<Findings, Error> {
-        match *self {}
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
