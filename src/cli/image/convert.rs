@@ -21,7 +21,6 @@ use crate::engine::base::{Device, Padded, SectorSource, Work};
 use crate::engine::format::package::{self, Form, Recipe};
 use crate::engine::format::{self, FormatName, Label, Params};
 use crate::publish::files::{self, Pending};
-use crate::units::SECTOR;
 
 /// What the ids of converted images are derived in.
 const NAMESPACE: &[u8] = b"vmimage.dev/convert";
@@ -44,7 +43,7 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
     if let Target::File(path) = &target {
         judge_companion(path, &params, &opened)?;
     }
-    let medium = whole_sectors(opened.disk(), params.format(), output)?;
+    let medium = padded(opened.disk(), &params, output)?;
     let shown = Shown::new(output, &interrupt, &target.name());
     let work = Work { threads: args.format.threads(), progress: &shown };
     let name = match target {
@@ -151,22 +150,21 @@ pub(super) fn written(
     Ok(files)
 }
 
-/// `medium` as the format needs it: all but raw hold whole sectors.
-pub(super) fn whole_sectors(
+/// `medium` as long as the format makes it, and a line that says so.
+pub(super) fn padded(
     medium: Arc<dyn SectorSource>,
-    format: FormatName,
+    params: &Params,
     output: &Output,
 ) -> Result<Arc<dyn SectorSource>, Failures> {
-    let len = medium.len();
-    let whole = len.checked_next_multiple_of(SECTOR).unwrap_or(len);
-    if format == FormatName::Raw || whole == len {
+    let (len, size) = (medium.len(), params.virtual_size(medium.len())?);
+    if size <= len {
         return Ok(medium);
     }
-    output.say(&format!(
-        "the disk has {len} bytes; {format} holds whole sectors: {} zeros follow",
-        whole - len
-    ));
-    Ok(Arc::new(Padded::new(medium, whole)?))
+    let format = params.format();
+    let zeros = size - len;
+    output
+        .say(&format!("the disk has {len} bytes; {format} makes it {size}: {zeros} zeros follow"));
+    Ok(Arc::new(Padded::new(medium, size)?))
 }
 
 /// What the file is called inside, and where its ids come from.

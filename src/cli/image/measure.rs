@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::MeasureArgs;
-use super::convert::{label, whole_sectors};
+use super::convert::{label, padded};
 use super::source::Opened;
 use super::target::refused;
 use crate::cli::failure::Failures;
@@ -36,7 +36,7 @@ pub(in crate::cli) fn run(args: &MeasureArgs, output: &Output) -> Result<(), Fai
             ("an empty disk".to_owned(), medium)
         }
     };
-    let medium = whole_sectors(medium, params.format(), output)?;
+    let medium = padded(medium, &params, output)?;
     let shown = Shown::new(output, &interrupt, &name);
     let work = Work { threads: args.format.threads(), progress: &shown };
     let label = label("measured", None, medium.len());

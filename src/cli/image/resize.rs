@@ -39,8 +39,12 @@ pub(in crate::cli) fn run(args: &ResizeArgs, output: &Output) -> Result<(), Fail
         let message = format!("{} is packed; convert it first", opened.name);
         return Err(refused(message).into());
     }
-    let (old, new) = (opened.image.len(), size(&args.size, opened.image.len())?);
-    accepts(&opened, old, new, args.shrink)?;
+    let (old, wanted) = (opened.image.len(), size(&args.size, opened.image.len())?);
+    accepts(&opened, old, wanted, args.shrink)?;
+    let new = opened.image.params().virtual_size(wanted)?;
+    if new != wanted {
+        output.say(&format!("{} makes {wanted} bytes {new}", opened.image.format()));
+    }
     let shown = Shown::new(output, &interrupt, &opened.name);
     let work = Work { threads: args.threads.map_or(0, usize::from), progress: &shown };
     let moved = moved(&opened, new, args.move_gpt, output)?;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::units::{Batches, data_runs};
 use super::{Label, Measure, Output, Params, qcow2, vmdk, write};
 use crate::engine::base::{Error, PositionalSink, SectorSource, Work};
+use crate::units::{ByteSize, SECTOR};
 
 /// Remembers how long the file would be.
 #[derive(Debug, Default)]
@@ -37,6 +38,19 @@ impl PositionalSink for Counting {
 }
 
 impl Params {
+    /// How long the disk of a file becomes that holds a medium of `len` bytes: all formats but raw
+    /// hold whole sectors, and a VHD may hold whole cylinders.
+    pub fn virtual_size(&self, len: u64) -> Result<u64, Error> {
+        if *self == Self::Raw {
+            return Ok(len);
+        }
+        let whole = ByteSize::bytes(len).round_up(SECTOR)?.get();
+        match self {
+            Self::Vhd(params) => params.virtual_size(whole),
+            _ => Ok(whole),
+        }
+    }
+
     /// Whether the length of the file depends on how well the data compresses.
     #[must_use]
     pub const fn compresses(&self) -> bool {
