@@ -458,7 +458,38 @@ fn every_byte_of_the_tables_is_read_or_refused() {
 }
 
 #[test]
-fn bad_files_are_refused_with_their_numbers() {
+fn bad_headers_are_refused_with_their_numbers() {
+    let medium = small();
+    let plain = plain(&medium);
+    let sparse = bytes(&medium, &params(Subformat::MonolithicSparse), 1);
+    for (patches, says) in [
+        (vec![(4, &[4][..])], "vmdk file with version 4; 1 to 3 are known"),
+        (vec![(0, b"COWD")], "the magic COWD: ESXi's own sparse type"),
+        (vec![(9, b"\x01")], "flags 0x103; known are 0x30007"),
+        (vec![(20, &[0])], "grainSize is 0 sectors, not a power of two from 8 to 2048"),
+        (vec![(20, &[129])], "grainSize is 129 sectors, not a power of two"),
+        (vec![(20, &[4])], "grainSize is 4 sectors, not a power of two"),
+        (vec![(20, &[0, 0x10])], "grainSize is 4096 sectors, not a power of two"),
+        (vec![(44, &[0, 0])], "numGTEsPerGT is 0, not a power of two up to 512"),
+        (vec![(44, &[0, 4])], "numGTEsPerGT is 1024, not a power of two up to 512"),
+        (vec![(12, &[0; 8])], "capacity is 0 sectors; 1 to 274877906944 are allowed"),
+        (vec![(12, &[0xff; 8])], "capacity is 18446744073709551615 sectors"),
+        (vec![(56, &[0xff, 0xff])], "gdOffset is 65535: 1 sectors do not lie there"),
+        (vec![(56, &[0])], "gdOffset is 0: 1 sectors do not lie there"),
+        (vec![(48, &[0xff; 8])], "rgdOffset is 18446744073709551615: 1 sectors do not"),
+        (vec![(28, &[0, 1, 1])], "descriptorOffset is 65792: 20 sectors do not lie"),
+        (vec![(28, &[0])], "no descriptor: one extent of a disk"),
+        (vec![(36, &[0])], "descriptorSize is 0; 1 to 2048 are allowed"),
+        (vec![(36, &[1, 8])], "descriptorSize is 2049; 1 to 2048 are allowed"),
+        (vec![(36, &[0, 8])], "descriptorOffset is 1: 2048 sectors do not lie there"),
+    ] {
+        let told = consequence(&sparse, &patches, &plain).unwrap_err();
+        assert!(told.contains(says), "{says}\n{told}");
+    }
+}
+
+#[test]
+fn bad_tables_and_markers_are_refused_with_their_numbers() {
     let medium = small();
     let plain = plain(&medium);
     let sparse = bytes(&medium, &params(Subformat::MonolithicSparse), 1);
@@ -467,25 +498,6 @@ fn bad_files_are_refused_with_their_numbers() {
     let first_table = 22 * 512; // of the redundant directory; the main ones begin at 27
     let main_table = 27 * 512;
     for (file, patches, says) in [
-        (&sparse, vec![(4, &[4][..])], "vmdk file with version 4; 1 to 3 are known"),
-        (&sparse, vec![(0, b"COWD")], "the magic COWD: ESXi's own sparse type"),
-        (&sparse, vec![(9, b"\x01")], "flags 0x103; known are 0x30007"),
-        (&sparse, vec![(20, &[0])], "grainSize is 0 sectors, not a power of two from 8 to 2048"),
-        (&sparse, vec![(20, &[129])], "grainSize is 129 sectors, not a power of two"),
-        (&sparse, vec![(20, &[4])], "grainSize is 4 sectors, not a power of two"),
-        (&sparse, vec![(20, &[0, 0x10])], "grainSize is 4096 sectors, not a power of two"),
-        (&sparse, vec![(44, &[0, 0])], "numGTEsPerGT is 0, not a power of two up to 512"),
-        (&sparse, vec![(44, &[0, 4])], "numGTEsPerGT is 1024, not a power of two up to 512"),
-        (&sparse, vec![(12, &[0; 8])], "capacity is 0 sectors; 1 to 274877906944 are allowed"),
-        (&sparse, vec![(12, &[0xff; 8])], "capacity is 18446744073709551615 sectors"),
-        (&sparse, vec![(56, &[0xff, 0xff])], "gdOffset is 65535: 1 sectors do not lie there"),
-        (&sparse, vec![(56, &[0])], "gdOffset is 0: 1 sectors do not lie there"),
-        (&sparse, vec![(48, &[0xff; 8])], "rgdOffset is 18446744073709551615: 1 sectors do not"),
-        (&sparse, vec![(28, &[0, 1, 1])], "descriptorOffset is 65792: 20 sectors do not lie"),
-        (&sparse, vec![(28, &[0])], "no descriptor: one extent of a disk"),
-        (&sparse, vec![(36, &[0])], "descriptorSize is 0; 1 to 2048 are allowed"),
-        (&sparse, vec![(36, &[1, 8])], "descriptorSize is 2049; 1 to 2048 are allowed"),
-        (&sparse, vec![(36, &[0, 8])], "descriptorOffset is 1: 2048 sectors do not lie there"),
         (&sparse, vec![(72, &[1])], "uncleanShutdown is set: the disk was open for writing"),
         (&sparse, vec![(72, &[9])], "uncleanShutdown is 9, not 0 or 1"),
         (&sparse, vec![(73, b"\r")], "the file was sent as text"),
