@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_claim_for_files_is_as_it_was_asked_for() {
-        let pvc = json!({"name": "shelf", "storageClassName": "slow", "accessModes": ["ReadWriteMany"]});
+        let pvc =
+            json!({"name": "shelf", "storageClassName": "slow", "accessModes": ["ReadWriteMany"]});
         let found = of(json!([{"type": "raw"}]), json!({"files": {"path": "a/b", "pvc": pvc}}));
         assert_eq!(found["metadata"]["name"], "shelf");
         assert_eq!(found["metadata"]["labels"]["vmimage.dev/target"], "golden");
