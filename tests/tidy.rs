@@ -21,6 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::archive", &["units", "engine::base"]),
     ("engine::bootloader", &["units", "engine::base", "engine::codec"]),
     ("engine::format", &["units", "engine::base", "engine::codec", "engine::archive"]),
+    ("engine::partition", &["units", "engine::base"]),
     (
         "engine",
         &[
@@ -33,7 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
-    ("inspect", &["units", "engine::base", "engine::codec", "engine::format"]),
+    ("inspect", &["units", "engine::base", "engine::codec", "engine::format", "engine::partition"]),
     (
         "builder",
         &[
@@ -62,6 +63,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::base",
             "engine::codec",
             "engine::format",
+            "engine::partition",
         ],
     ),
     ("metrics", &[]),
@@ -69,7 +71,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts of the engine that have a row of their own.
-const ENGINE_PARTS: &[&str] = &["base", "codec", "archive", "bootloader", "format"];
+const ENGINE_PARTS: &[&str] = &["base", "codec", "archive", "bootloader", "format", "partition"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -4,12 +4,12 @@
 
 use axum::http::Request;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams};
+use kube::api::Api;
 use serde_json::{Value, json};
 use vmimage::api::crd;
 
 use crate::harness::{
-    CRD, alone, create, document, hello, install, kubectl, namespace, shared, until,
+    CRD, alone, create, document, hello, install, kubectl, namespace, shared, uninstall, until,
 };
 
 #[tokio::test]
@@ -31,13 +31,7 @@ async fn it_is_accepted_without_reserve() {
 #[tokio::test]
 async fn client_side_apply_takes_the_file_twice() {
     let (_gate, client) = alone().await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let _gone = definitions.delete(CRD, &DeleteParams::default()).await;
-    until("the definition is gone", async || match definitions.get_opt(CRD).await.unwrap() {
-        None => Ok(()),
-        Some(_) => Err("it is there".to_owned()),
-    })
-    .await;
+    uninstall(&client).await;
     let (created, text) = kubectl(&["apply", "-f", crd::FILE]);
     assert!(created && text.contains("created"), "{text}");
     let (again, text) = kubectl(&["apply", "-f", crd::FILE]);

@@ -17,6 +17,7 @@ pub mod format;
 pub mod inputs;
 pub mod layout;
 pub mod make;
+pub mod partition;
 pub mod plan;
 
 use crate::manifest::Spec;

@@ -78,6 +78,8 @@ pub fn commit(files: Vec<Pending>) -> Result<(), Error> {
 /// builds in containers have number 1) must not stand in the way.
 fn unused(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // With what is added it must not become too long for the filesystem.
+    let name = name.get(..name.floor_char_boundary(200)).unwrap_or_default();
     let process = std::process::id();
     let candidate =
         |number: u32| path.with_file_name(format!(".{name}.{process}.{number}.partial"));

@@ -4,12 +4,13 @@
 //! from them, from plain file writes or from hand calculations, never from our own code.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-#[expect(dead_code, reason = "not every program tries every sample")]
 #[path = "../support/media.rs"]
 mod media;
 #[expect(dead_code, reason = "check knows qcow2 only")]
 #[path = "../support/qemu_img.rs"]
 mod qemu_img;
 
+mod property;
 mod support;
+mod vdi_oracle;
 mod vhd_oracle;

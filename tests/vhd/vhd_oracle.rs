@@ -7,7 +7,7 @@ use vmimage::engine::base::{Silent, digest};
 use vmimage::engine::format::vhd::{Sizing, Subformat};
 use vmimage::engine::format::{FormatName, Params, stream};
 
-use crate::media::{Patched, all as media};
+use crate::media::{Noise, Patched, all as media};
 use crate::qemu_img::{compare, info, qemu_img, sha256sum, text};
 use crate::support::{
     LABEL, SILENT, all, bytes, libvhdi, open, open_bytes, plain, seven_zip, vhd_params, write,
@@ -109,5 +109,62 @@ fn qemus_files_are_read_by_us() {
             assert_eq!(again.len(), image.len(), "{} {kind}", medium.name);
             assert_eq!(again.params(), image.params(), "{} {kind}", medium.name);
         }
+    }
+}
+
+/// Close to 2040 GiB, the most that a dynamic disk holds; a medium of more is refused.
+#[test]
+fn the_largest_disks() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let mut noise = Noise(11);
+    let len = 2040 << 30;
+    let patches = vec![
+        (0, noise.words(70_000)),
+        ((1 << 40) - 100_000, noise.words(200_000)),
+        (len - 512, noise.bytes(512)),
+    ];
+    let medium = Patched { name: "largest", len, patches };
+    medium.reference(&at("raw"));
+    for (kind, _, params) in kinds() {
+        write(&medium, &params, &at(kind));
+        assert_eq!(info(&at(kind), "vpc")["virtual-size"], len, "{kind}");
+        compare(&at("raw"), &at(kind), "vpc");
+        let image = open(&at(kind), FormatName::Vhd);
+        assert!(image.check(&SILENT).unwrap().is_clean(), "{kind}");
+        let held: u64 = image.extents().map(|extent| extent.len()).sum();
+        assert!(held <= 1 << 20, "{kind}: {held}");
+    }
+    let more = Patched { len: len + 512, patches: vec![], ..medium };
+    for (kind, _, params) in kinds() {
+        let path = at(&format!("{kind}.more"));
+        if kind == "fixed-exact" {
+            // Azure takes up to 4095 GiB; qemu reads no more than 2040.
+            write(&more, &params, &path);
+            assert_eq!(open(&path, FormatName::Vhd).len(), more.len);
+            continue;
+        }
+        let error = bytes(&more, &params).unwrap_err().to_string();
+        let wanted = "2190433321472 bytes are too many for this VHD, at most 2190433320960 fit";
+        assert_eq!(error, wanted, "{kind}");
+    }
+}
+
+/// The sizes around which the geometry changes, and what qemu-img makes of them.
+#[test]
+fn every_geometry_is_that_of_qemu() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("theirs");
+    let largest = 65_535 * 16 * 255;
+    let near = |n: u64| [n - 1, n, n + 1];
+    let edges = [17 * 4 * 1024, 17 * 16 * 1024, 31 * 16 * 1024, 65_535 * 16 * 63, largest];
+    let sizes = (1..4).chain(edges.into_iter().flat_map(near)).chain([largest - 3000]);
+    for sectors in sizes {
+        let medium = Patched { name: "empty", len: sectors * 512, patches: vec![] };
+        let size = medium.len.to_string();
+        qemu_img(&["create", "-q", "-f", "vpc", text(&path), &size]);
+        let theirs = footer(&path);
+        let ours = bytes(&medium, &vhd_params(Subformat::Dynamic, Sizing::Chs)).unwrap();
+        assert_eq!(ours[40..64], theirs[40..64], "{sectors} sectors");
     }
 }

@@ -3,12 +3,17 @@
 //! Knows no format, no filesystem and no document. Invariant: nothing here opens a file by a name
 //! that came out of an image.
 
+#[cfg(target_os = "linux")]
+mod beneath;
 mod content;
+#[cfg(target_os = "linux")]
+mod device;
 mod digest;
 mod error;
 mod extent;
 mod file;
 mod gate;
+mod overlay;
 mod padded;
 mod progress;
 mod reader;
@@ -16,12 +21,17 @@ mod sectors;
 mod sink;
 mod spool;
 
+#[cfg(target_os = "linux")]
+pub use beneath::Beneath;
 pub use content::{Content, Finish, Late, Placement};
+#[cfg(target_os = "linux")]
+pub use device::Device;
 pub use digest::digest;
 pub use error::{Error, Kind, Origin};
 pub use extent::Extent;
 pub use file::{AtomicFile, FileSource};
 pub use gate::{Deny, Gate, Role};
+pub use overlay::{Cut, Overlay, Patch};
 pub use padded::Padded;
 pub use progress::{Progress, Silent, Work};
 pub use reader::SourceReader;

@@ -4,6 +4,7 @@
 //! wherever nothing was written.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::Mutex;
 
 use super::Error;
@@ -15,6 +16,12 @@ pub trait PositionalSink: Send + Sync {
 
     /// Makes the whole `len` bytes long. Called once, before or after the writes.
     fn set_len(&self, len: u64) -> Result<(), Error>;
+
+    /// Makes the whole a copy of `file` that shares its blocks. False, and nothing is changed, where
+    /// that is not possible.
+    fn reflink(&self, _file: &File) -> bool {
+        false
+    }
 }
 
 /// A place that takes bytes in order only, such as a pipe.

@@ -1,11 +1,11 @@
-//! Walks a medium for formats whose files grow by blocks: hands over what is not zero, block by
-//! block.
+//! For formats whose files grow by blocks: walks a medium and hands over what is not zero, block by
+//! block; and finds holes inside of blocks when they are read.
 //!
 //! Writes nothing. Invariants: every byte is read once, in order; no piece crosses the border of a
 //! block; a block that is all zero has no piece.
 
 use super::units::{Batches, data_runs};
-use crate::engine::base::{Error, Progress, SectorSource};
+use crate::engine::base::{Error, Extent, Progress, SectorSource};
 
 /// What is either written or left out within a block.
 const UNIT: u64 = 64 << 10;
@@ -56,6 +56,18 @@ pub(super) fn walk(
         done = batch.end();
     }
     progress.advance(source.len() - done)
+}
+
+/// What the file holds for the `len` bytes of a disk from `at` on, which lie at `host` in it: the
+/// first run that is no hole of the file.
+pub(super) fn held(file: &dyn SectorSource, at: u64, host: u64, len: u64) -> Option<Extent> {
+    let end = host.saturating_add(len);
+    if end > file.len() {
+        // Reading it tells what is wrong.
+        return Extent::new(at, at + len);
+    }
+    let found = file.next_extent(host)?.intersect(Extent::new(host, end)?)?;
+    Extent::new(at + (found.start() - host), at + (found.end() - host))
 }
 
 #[cfg(test)]

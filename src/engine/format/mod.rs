@@ -4,8 +4,11 @@
 //! source; the same medium and parameters give the same bytes on any number of threads.
 
 mod blocks;
+mod compare;
 mod detect;
 mod image;
+mod measure;
+mod options;
 pub mod package;
 pub mod qcow2;
 pub mod raw;
@@ -20,8 +23,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use compare::{first_difference, last_data};
 pub use detect::detect;
 pub use image::{Census, Finding, Findings, Image, Severity};
+pub use measure::measure;
+pub use options::{FormatOption, Values};
 pub use write::{Label, Measure, Output, Params, open, stream, write};
 
 /// An image file format.

@@ -60,7 +60,7 @@ pub(super) enum Found {
     None,
     /// A cookie, but a wrong checksum, which is told.
     Broken(String),
-    Good(Footer),
+    Good(Box<Footer>),
 }
 
 /// Reads and judges `source`.
@@ -110,7 +110,7 @@ fn find(source: &dyn SectorSource) -> Result<(Footer, u64, Option<&'static str>)
     let (why, lost) = match at_end {
         Found::Good(footer) => {
             agree(source, &footer)?;
-            return Ok((footer, data_end, None));
+            return Ok((*footer, data_end, None));
         }
         Found::None => (
             "no footer: neither the last 512 bytes, nor the last 511, nor the first 512 \
@@ -121,7 +121,7 @@ fn find(source: &dyn SectorSource) -> Result<(Footer, u64, Option<&'static str>)
         Found::Broken(why) => (why, "broken"),
     };
     match footer_at(source, 0)? {
-        Found::Good(copy) if copy.disk_type.get() != TYPE_FIXED => Ok((copy, len, Some(lost))),
+        Found::Good(copy) if copy.disk_type.get() != TYPE_FIXED => Ok((*copy, len, Some(lost))),
         Found::Broken(why) if lost == "missing" => Err(damaged(why)),
         _ => Err(damaged(why)),
     }
@@ -166,7 +166,7 @@ pub(super) fn footer_at(source: &dyn SectorSource, at: u64) -> Result<Found, Err
             "footer at offset {at}: checksum {found:#010x}, but its bytes give {wanted:#010x}"
         )));
     }
-    Ok(Found::Good(footer))
+    Ok(Found::Good(Box::new(footer)))
 }
 
 /// The header at `at`, with its cookie and checksum judged.

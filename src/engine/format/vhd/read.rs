@@ -15,6 +15,7 @@ use super::ondisk::{Footer, UNUSED};
 use super::parse::{Dynamic, Parsed, damaged, parse};
 use super::{Params, Sizing, Subformat, check};
 use crate::engine::base::{Error, Extent, Kind, SectorSource, Work};
+use crate::engine::format::blocks::held;
 use crate::engine::format::image;
 use crate::engine::format::{self, Census, Findings, FormatName};
 use crate::units::SECTOR;
@@ -81,15 +82,6 @@ impl Image {
         }
         Ok(())
     }
-
-    /// The first run of allocated blocks from `block` on.
-    fn run(&self, block: u64) -> Option<(u64, u64)> {
-        let entries = self.table.get(block as usize..)?;
-        let start = entries.iter().position(|entry| entry.get() != UNUSED)?;
-        let run = entries.iter().skip(start).take_while(|entry| entry.get() != UNUSED).count();
-        let start = block + start as u64;
-        Some((start, start + run as u64))
-    }
 }
 
 impl SectorSource for Image {
@@ -113,14 +105,28 @@ impl SectorSource for Image {
         }
     }
 
+    /// One extent ends where its block does, even if the next block has data, too.
     fn next_extent(&self, offset: u64) -> Option<Extent> {
         let Some(dynamic) = self.parsed.dynamic else {
             let extent = self.source.next_extent(offset)?;
             return Extent::new(extent.start(), extent.end().min(self.len()));
         };
-        let (start, end) = self.run(offset / dynamic.block)?;
-        let bytes = |block: u64| (block * dynamic.block).min(self.len());
-        Extent::new(bytes(start).max(offset), bytes(end))
+        let mut at = offset;
+        while at < self.len() {
+            let (block, from) = (at / dynamic.block, at % dynamic.block);
+            let len = (dynamic.block - from).min(self.len() - at);
+            let found = match self.place(dynamic, block, from + len) {
+                Ok(None) => None,
+                Ok(Some(data)) => held(&*self.source, at, data + from, len),
+                // Reading it tells what is wrong.
+                Err(_) => Extent::new(at, at + len),
+            };
+            if found.is_some() {
+                return found;
+            }
+            at += len;
+        }
+        None
     }
 
     fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
