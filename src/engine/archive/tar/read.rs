@@ -162,25 +162,35 @@ impl Listing<'_> {
         if kind.is_gnu_longlink() {
             return Err(damaged(at, "is a link; only files and directories are allowed"));
         }
-        for record in tar::PaxExtensions::new(&bytes) {
-            let record = record.map_err(|e| damaged(at, &format!("is no extension: {e}")))?;
-            let global = kind.is_pax_global_extensions();
-            match (record.key_bytes(), record.value_bytes()) {
-                (b"path" | b"size", _) if global => {
-                    return Err(damaged(at, "gives all members one name or size"));
-                }
-                (b"path", name) => self.extended.name = Some(name.to_vec()),
-                (b"size", size) => {
-                    let size = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
-                    let size =
-                        size.ok_or_else(|| damaged(at, "has an extended size that is no number"))?;
-                    self.extended.size = Some(size);
-                }
-                (key, _) if key.starts_with(b"GNU.sparse.") => {
-                    return Err(damaged(at, "is a sparse file; only plain files are allowed"));
-                }
-                _ => {}
+        let global = kind.is_pax_global_extensions();
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let record = pax_record(rest);
+            let Some((key, value, behind)) = record else {
+                return Err(damaged(at, "is an extension without \"LENGTH KEY=VALUE\" records"));
+            };
+            self.extend_by(key, value, global)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn extend_by(&mut self, key: &[u8], value: &[u8], global: bool) -> Result<(), Error> {
+        let at = self.at;
+        match key {
+            b"path" | b"size" if global => {
+                return Err(damaged(at, "gives all members one name or size"));
             }
+            b"path" => self.extended.name = Some(value.to_vec()),
+            b"size" => {
+                let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
+                let what = "has an extended size that is no number";
+                self.extended.size = Some(size.ok_or_else(|| damaged(at, what))?);
+            }
+            key if key.starts_with(b"GNU.sparse.") => {
+                return Err(damaged(at, "is a sparse file; only plain files are allowed"));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -213,6 +223,16 @@ impl Listing<'_> {
         self.members.push(Member { name, offset, size });
         Ok(())
     }
+}
+
+/// The first record of an extended header (POSIX.1-2001, pax): `LENGTH KEY=VALUE` and a line feed,
+/// where the length counts itself. Also what is behind it.
+fn pax_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = bytes.iter().position(|byte| *byte == b' ')?;
+    let len: usize = std::str::from_utf8(bytes.get(..space)?).ok()?.parse().ok()?;
+    let record = bytes.get(space + 1..len)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((record.get(..equals)?, record.get(equals + 1..)?, bytes.get(len..)?))
 }
 
 /// POSIX.1-1988: the sum of all bytes, those of the sum itself taken as spaces.

@@ -5,7 +5,9 @@
 //! alone; of an untrusted one no name leads out of its archive.
 
 mod machine;
+mod manifest;
 pub mod ova;
+mod ovf;
 mod read;
 mod recipe;
 pub mod vagrant;
