@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::base::{Error, Kind, Origin, Padded, PositionalSink, SectorSource, Work};
 use super::codec::wrap;
 use super::format::package::{self, Form, Recipe, ova, vagrant};
-use super::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
+use super::format::{Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
 use crate::manifest::types::{
     AdapterType, Architecture, Compat, Compression, DiskBus, Firmware, Format, FormatKind, Nic,
     OsType, OvaManifest, Preallocation, Preset, Provider, VdiSubformat, VhdSizing, VhdSubformat,
@@ -140,12 +140,7 @@ pub fn write(
     let disk = Padded::new(Arc::clone(medium), planned.size)?;
     let label = Label { name: &planned.file, id: planned.id };
     let output = Output { label, sink: sinks.main, companion: sinks.companion };
-    let written = match &planned.recipe {
-        Recipe { form: Form::Image(params), wrap: None } => {
-            format::write(&disk, &output, params, work)
-        }
-        recipe => package::write(&disk, &output, recipe, sinks.scratch, work),
-    };
+    let written = package::write(&disk, &output, &planned.recipe, sinks.scratch, work);
     written.map_err(|e| match e.kind() {
         Kind::Document => e.at(&planned.origin),
         _ => e,

@@ -1,17 +1,23 @@
 //! `vmimage build` with every format, wrap and preset, judged by other programs.
 
 use std::ffi::OsStr;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use vmimage::manifest::parse;
+use vmimage::manifest::source::digest;
+use vmimage::manifest::types::{Format, FormatKind, Wrap};
 
 use crate::support::{Desk, document, sha256sum, tool};
 
-/// Builds the example with this name, as is.
-fn example(name: &str) -> (Desk, Value) {
+/// Builds those formats of an example that are wanted.
+fn example(name: &str, wanted: impl Fn(&Format) -> bool) -> (Desk, Value) {
     let desk = Desk::new();
     let text = fs_err::read_to_string(format!("examples/{name}.yaml")).unwrap();
-    desk.write("d.yaml", text);
+    let mut image = parse(&text, &[]).unwrap().remove(0).image;
+    image.spec.formats.retain(wanted);
+    desk.write("d.yaml", serde_json::to_string(&image).unwrap());
     desk.run(&["build", "-f", "d.yaml"]).ok();
     let manifest = String::from_utf8(desk.read(&format!("{name}.build.json"))).unwrap();
     (desk, serde_json::from_str(&manifest).unwrap())
@@ -23,12 +29,12 @@ fn run<A: AsRef<OsStr>>(package: &str, program: &str, arguments: &[A]) -> String
     tool(package, program, &arguments)
 }
 
-/// The bytes of the disk in `file`, by qemu-img.
-fn disk(desk: &Desk, file: &Path, format: &str) -> Vec<u8> {
+/// The disk in `file` as a raw file, by qemu-img.
+fn disk(desk: &Desk, file: &Path, format: &str) -> PathBuf {
     let raw = desk.path("converted");
     let (file, out) = (file.to_str().unwrap(), raw.to_str().unwrap());
     run("qemu-utils", "qemu-img", &["convert", "-f", format, "-O", "raw", file, out]);
-    fs_err::read(raw).unwrap()
+    raw
 }
 
 /// `file` without its wrap, by the program of the wrap.
@@ -51,22 +57,21 @@ fn member(desk: &Desk, archive: &Path, ending: &str) -> PathBuf {
     let list = run("tar", "tar", &["-tf", archive]);
     let name = list.lines().find(|name| name.ends_with(ending));
     let name = name.unwrap_or_else(|| panic!("{archive} holds {list}"));
+    // Sparse: the disk of Compute Engine has a GiB.
     let to = desk.path("unpacked");
-    fs_err::create_dir_all(&to).unwrap();
-    run("tar", "tar", &["-xf", archive, "-C", to.to_str().unwrap(), name]);
-    to.join(name)
+    let script = "tar -xOf \"$0\" \"$1\" | cp --sparse=always /dev/stdin \"$2\"";
+    run("tar", "sh", &["-c", script, archive, name, to.to_str().unwrap()]);
+    to
 }
 
-/// The disk in an output of the build manifest.
-fn content(desk: &Desk, output: &Value) -> Vec<u8> {
+/// The disk in an output of the build manifest, as a raw file.
+fn content(desk: &Desk, output: &Value) -> PathBuf {
     let mut file = desk.path(output["file"].as_str().unwrap());
     if let Some(wrap) = output["wrap"].as_str() {
         file = unwrapped(desk, &file, wrap);
     }
     match output["type"].as_str().unwrap() {
-        "raw" if output["preset"] == "gce" => {
-            fs_err::read(member(desk, &file, "disk.raw")).unwrap()
-        }
+        "raw" if output["preset"] == "gce" => member(desk, &file, "disk.raw"),
         "ova" => disk(desk, &member(desk, &file, ".vmdk"), "vmdk"),
         "box" if output["options"]["provider"] == "libvirt" => {
             disk(desk, &member(desk, &file, "box.img"), "qcow2")
@@ -79,7 +84,7 @@ fn content(desk: &Desk, output: &Value) -> Vec<u8> {
 
 /// Every output's digest, size and disk, whose first bytes are those of `raw` and whose others are
 /// zero. Returns the sizes of the disks.
-fn judge(desk: &Desk, manifest: &Value) -> Vec<(String, usize)> {
+fn judge(desk: &Desk, manifest: &Value) -> Vec<(String, u64)> {
     let outputs = manifest["outputs"].as_array().unwrap();
     let mut sizes = Vec::new();
     for output in outputs {
@@ -90,56 +95,107 @@ fn judge(desk: &Desk, manifest: &Value) -> Vec<(String, usize)> {
             assert_eq!(file["size"], fs_err::metadata(&path).unwrap().len(), "{file}");
         }
         let disk = content(desk, output);
-        let len = manifest["virtualSize"].as_u64().unwrap() as usize;
-        assert!(disk.len() >= len, "{output}: {}", disk.len());
-        let head = sha256(&disk[..len]);
-        assert_eq!(manifest["contentDigest"], head, "{output}");
-        assert!(disk[len..].iter().all(|byte| *byte == 0), "{output}");
-        sizes.push((output["name"].as_str().unwrap().to_owned(), disk.len()));
+        let (len, size) =
+            (manifest["virtualSize"].as_u64().unwrap(), disk.metadata().unwrap().len());
+        assert!(size >= len, "{output}: {size}");
+        let mut head = Vec::new();
+        fs_err::File::open(&disk).unwrap().take(len).read_to_end(&mut head).unwrap();
+        assert_eq!(manifest["contentDigest"], digest(&head), "{output}");
+        let (skip, rest) = (format!("{len}:0"), (size - len).to_string());
+        run("diffutils", "cmp", &["-i", &skip, "-n", &rest, disk.to_str().unwrap(), "/dev/zero"]);
+        sizes.push((output["name"].as_str().unwrap().to_owned(), size));
     }
     sizes
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    vmimage::manifest::source::digest(bytes)
-}
-
-#[test]
-fn every_format_holds_the_disk() {
-    let (desk, manifest) = example("formats");
+/// The files of these types in `examples/formats.yaml`, wrapped or not.
+#[track_caller]
+fn formats(kinds: &[FormatKind], wrapped: bool, count: usize) -> Desk {
+    let wanted =
+        |format: &Format| kinds.contains(&format.kind) && (format.wrap != Wrap::None) == wrapped;
+    let (desk, manifest) = example("formats", wanted);
     let sizes = judge(&desk, &manifest);
-    assert_eq!(sizes.len(), 16);
+    assert_eq!(sizes.len(), count);
     for (name, size) in sizes {
         // With sizing chs the disk is what cylinders, heads and sectors tell.
         let exact = name != "vhd";
         assert!(size == 8 << 20 || !exact && size > 8 << 20, "{name}: {size}");
     }
+    desk
+}
+
+#[test]
+fn raw_and_qcow2_hold_the_disk() {
+    formats(&[FormatKind::Raw, FormatKind::Qcow2], false, 3);
+}
+
+#[test]
+fn vmdk_holds_the_disk() {
+    let desk = formats(&[FormatKind::Vmdk], false, 3);
     assert!(desk.names().contains(&"formats.flat-flat.vmdk".to_owned()));
 }
 
 #[test]
-fn every_preset_pads_and_says_so() {
-    const MIB: usize = 1 << 20;
-    let (desk, manifest) = example("presets");
-    let expected = [
-        ("azure.vhd", MIB),
-        ("aws.vmdk", MIB),
-        ("gce.tar.gz", 1 << 30),
-        ("vsphere.ova", MIB),
-        ("virtualbox.vdi", MIB),
-        ("hyperv.vhdx", 3 * MIB),
-        ("kubevirt.qcow2", MIB),
-    ];
+fn vhd_holds_the_disk() {
+    formats(&[FormatKind::Vhd], false, 2);
+}
+
+#[test]
+fn vhdx_and_vdi_hold_the_disk() {
+    formats(&[FormatKind::Vhdx, FormatKind::Vdi], false, 3);
+}
+
+#[test]
+fn archives_hold_the_disk() {
+    formats(&[FormatKind::Ova, FormatKind::Box], false, 3);
+}
+
+#[test]
+fn wraps_hold_the_disk() {
+    formats(&FormatKind::ALL, true, 2);
+}
+
+#[test]
+fn every_format_is_built_at_once() {
+    let (desk, manifest) = example("formats", |_| true);
+    assert_eq!(manifest["outputs"].as_array().unwrap().len(), 16);
+    // The document, the data of one VMDK and the build manifest.
+    assert_eq!(desk.names().len(), 16 + 3);
+}
+
+/// The files of these types in `examples/presets.yaml`, with the sizes of their disks.
+#[track_caller]
+fn presets(expected: &[(&str, u64)]) -> Desk {
+    let wanted = |format: &Format| expected.iter().any(|(name, _)| *name == format.name());
+    let (desk, manifest) = example("presets", wanted);
     let expected: Vec<_> =
-        expected.into_iter().map(|(name, size)| (name.to_owned(), size)).collect();
+        expected.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect();
     assert_eq!(judge(&desk, &manifest), expected);
     for output in manifest["outputs"].as_array().unwrap() {
         let note = output["notes"][0].as_str().unwrap();
         assert!(note.starts_with("the disk is padded with zeros from 512 to "), "{note}");
     }
+    desk
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn presets_of_images_pad_and_say_so() {
+    let desk = presets(&[("azure.vhd", MIB), ("aws.vmdk", MIB), ("kubevirt.qcow2", MIB)]);
     // A fixed VHD is the disk and its footer.
-    assert_eq!(desk.read("presets.azure.vhd").len(), MIB + 512);
-    assert!(desk.read("presets.azure.vhd")[MIB..].starts_with(b"conectix"));
+    assert_eq!(desk.read("presets.azure.vhd").len() as u64, MIB + 512);
+    assert!(desk.read("presets.azure.vhd")[MIB as usize..].starts_with(b"conectix"));
+}
+
+#[test]
+fn presets_of_desks_pad_and_say_so() {
+    presets(&[("virtualbox.vdi", MIB), ("hyperv.vhdx", 3 * MIB)]);
+}
+
+#[test]
+fn presets_of_archives_pad_and_say_so() {
+    presets(&[("gce.tar.gz", 1 << 30), ("vsphere.ova", MIB)]);
 }
 
 #[test]

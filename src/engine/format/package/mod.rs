@@ -4,6 +4,7 @@
 //! Unpacks nothing into a directory. Invariants: a package depends on medium, recipe and label
 //! alone; of an untrusted one no name leads out of its archive.
 
+mod descriptor;
 mod machine;
 mod manifest;
 pub mod ova;

@@ -237,6 +237,23 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_of_8_gib_is_refused_before_it_is_written() {
+        let sink = MemorySink::default();
+        let mut placed = Placed {
+            sink: &sink,
+            name: "a-disk1.vmdk",
+            start: 0,
+            len: MOST - 9,
+            hasher: Hasher::new(Digest::Sha1),
+            buffer: Vec::new(),
+        };
+        placed.write(&[1; 9]).unwrap();
+        let error = placed.write(&[1]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Document);
+        assert!(error.to_string().contains("longer than 8589934591 bytes"), "{error}");
+    }
+
+    #[test]
     fn members_are_named_so_that_everyone_can_read_it() {
         for (name, expected) in [
             ("hello.ova", "hello"),

@@ -1,12 +1,33 @@
 //! VHDX, the format of Hyper-V.
 //!
-//! Being built.
+//! ```text
+//! what `write` makes; everything behind the header section is aligned to 1 MiB:
+//!
+//! 0     identifier, two headers, two region tables ──┐ of two copies one is enough
+//! 1 MiB log, empty                                   │
+//! 2 MiB metadata: block size, disk size, disk id ◄───┤
+//! 3 MiB BAT: an entry for each block ◄───────────────┘
+//!  …    blocks, in the order of the disk
+//! ```
+//!
+//! The layers of the reader: `log` replays what a crash left into an overlay in memory, `parse`
+//! reads what the headers say, `bat` finds blocks, `read` is the medium, `check` judges the rest.
+//! No parent, neither written nor read; logical sectors of 512 bytes. Invariants: a block whose
+//! bytes are all zero is not allocated in a dynamic file; the bytes depend on medium, parameters
+//! and the label's id alone, not on threads, holes of the source, time or machine.
+
+mod geometry;
+mod header;
+mod ondisk;
+mod write;
+
+pub use write::write;
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Census, Findings, FormatName, Output, image};
+use super::{Census, Findings, FormatName, image};
 use crate::engine::base::{Error, Extent, Kind, SectorSource, Work};
 
 /// How the data lies.
@@ -30,16 +51,6 @@ pub struct Params {
 
 fn unfinished() -> Error {
     Error::new(Kind::Unsupported, "vhdx is being built")
-}
-
-/// Writes `source` as a file.
-pub fn write(
-    _source: &dyn SectorSource,
-    _output: &Output<'_>,
-    _params: &Params,
-    _work: &Work<'_>,
-) -> Result<(), Error> {
-    Err(unfinished())
 }
 
 /// An open file: its virtual disk as a medium.
