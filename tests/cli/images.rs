@@ -322,3 +322,70 @@ fn documents_and_images_are_checked_by_the_same_verb() {
     desk.run(&["check", "--from", "raw", "hello.yaml", "--set", "a=b"]).failed(2);
     assert!(Path::new(&path(&desk, "a.raw")).exists());
 }
+
+#[test]
+fn what_is_around_an_image_is_unpacked_when_it_is_named_and_never_without_bound() {
+    let desk = Desk::new();
+    disk(&desk, "a.raw");
+    let wanted = sha256sum(&desk.path("a.raw"));
+    for (wrap, package, program, suffix) in [
+        ("gzip", "gzip", "gzip", "gz"),
+        ("xz", "xz-utils", "xz", "xz"),
+        ("zstd", "zstd", "zstd", "zst"),
+        ("bzip2", "bzip2", "bzip2", "bz2"),
+        ("lz4", "lz4", "lz4", "lz4"),
+    ] {
+        let name = format!("a.raw.{suffix}");
+        let shell = format!("{program} -1 -c a.raw > {name}");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &shell]);
+        desk.at_home(&mut command);
+        let ran = Ran::from(command.output().unwrap());
+        assert_eq!(ran.code, Some(0), "apt-get install {package}: {ran:?}");
+        let digest = |flags: &[&str]| desk.run(&[&["digest", "-q", &name], flags].concat());
+        for flags in [&["--from", "raw", "--unwrap", wrap][..], &["--detect"]] {
+            assert_eq!(digest(flags).ok(), format!("{wanted}\t{name}\n"));
+        }
+        // As a raw disk the file is just bytes.
+        assert_ne!(digest(&["--from", "raw"]).ok(), format!("{wanted}\t{name}\n"));
+        let limited = ["--from", "raw", "--unwrap", wrap, "--limit", "4194303"];
+        let err = digest(&limited).failed(66);
+        assert!(err.contains("more than the 4194303 bytes"), "{err}");
+        assert!(desk.run(&["inspect", &name]).ok().contains(&wanted), "its name says it all");
+        let err = desk.run(&["resize", "--from=raw", "--unwrap", wrap, &name, "9Mi"]).failed(65);
+        assert!(err.contains("is packed; convert it first"), "{err}");
+        let other = if wrap == "gzip" { "xz" } else { "gzip" };
+        digest(&["--from", "raw", "--unwrap", other]).failed(66);
+    }
+    desk.run(&["convert", "--from=raw", "a.raw", "b.raw", "--wrap", "lz4"]).failed(2);
+    desk.run(&["digest", "--from=raw", "a.raw", "--disk", "x"]).failed(65);
+}
+
+#[test]
+fn a_vmdk_of_two_files_is_read_below_an_allowed_directory_only() {
+    let desk = Desk::new();
+    disk(&desk, "a.raw");
+    let flat = ["--subformat", "monolithicFlat"];
+    desk.run(&[&["convert", "--from=raw", "a.raw", "b.vmdk"][..], &flat].concat()).ok();
+    assert_eq!(desk.names(), ["a.raw", "b-flat.vmdk", "b.vmdk"]);
+    qemu(&["compare", "-f", "raw", "-F", "vmdk", "a.raw", "b.vmdk"], &desk);
+    let err = desk.run(&["digest", "--from", "vmdk", "b.vmdk"]).failed(66);
+    assert!(
+        err.contains("extent file \"b-flat.vmdk\", which is not opened unless allowed"),
+        "{err}"
+    );
+    let digest = desk.run(&["digest", "--from", "vmdk", "b.vmdk", "--allow-extents", "."]).ok();
+    assert!(digest.starts_with(&sha256sum(&desk.path("a.raw"))), "{digest}");
+    // The second file would be the input.
+    fs_err::rename(desk.path("a.raw"), desk.path("c-flat.vmdk")).unwrap();
+    let arguments = ["convert", "--from=raw", "c-flat.vmdk", "c.vmdk"];
+    let err = desk.run(&[&arguments[..], &flat].concat()).failed(65);
+    assert!(err.contains("c-flat.vmdk is the input"), "{err}");
+
+    let stream = ["--format", "vmdk", "--subformat", "streamOptimized"];
+    let arguments = ["convert", "--from=raw", "c-flat.vmdk", "-"];
+    let out = desk.command(&[&arguments[..], &stream].concat()).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    desk.write("s.vmdk", out.stdout);
+    qemu(&["compare", "-f", "raw", "-F", "vmdk", "c-flat.vmdk", "s.vmdk"], &desk);
+}
