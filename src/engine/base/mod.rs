@@ -23,4 +23,4 @@ pub use gate::{Deny, Gate, Role};
 pub use padded::Padded;
 pub use progress::{Progress, Silent, Work};
 pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
-pub use sink::{MemorySink, PositionalSink, StreamSink};
+pub use sink::{MemorySink, PositionalSink, StreamSink, write_zeros};
