@@ -44,14 +44,14 @@ mod tests {
     fn every_byte_comes_once() {
         let mut reader = SourceReader::new(Arc::new(ByteSource::new(&b"0123456789"[..])));
         let mut buffer = [0; 4];
-        let mut seen = Vec::new();
+        let mut seen: Vec<u8> = Vec::new();
         loop {
             match reader.read(&mut buffer).unwrap() {
                 0 => break,
                 n => seen.extend(&buffer[..n]),
             }
         }
-        assert_eq!(seen, b"0123456789");
+        assert_eq!(seen.as_slice(), b"0123456789");
         assert_eq!(reader.read(&mut buffer).unwrap(), 0);
     }
 }
