@@ -131,7 +131,7 @@ fn findings_say_where_and_what() {
     let said: Vec<_> = found.listed.iter().map(|f| (f.severity, f.offset, &*f.message)).collect();
     let bit = format!(
         "L2 entry is {:#x}: bit 63 is 1, but cluster {data} has a count of 0",
-        1 << 63 | data * CLUSTER
+        (1 << 63) | (data * CLUSTER)
     );
     let count = format!("cluster {data} has a count of 0, 1 is right");
     assert_eq!(

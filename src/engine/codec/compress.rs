@@ -57,11 +57,7 @@ impl Compressor {
     /// A compressor of this method.
     pub fn new(method: Method) -> Result<Self, Error> {
         let engine = match method {
-            Method::Deflate => Engine::Deflate(Compress::new_with_window_bits(
-                Compression::new(DEFLATE_LEVEL),
-                false,
-                DEFLATE_WINDOW_BITS,
-            )),
+            Method::Deflate => Engine::Deflate(deflate()),
             Method::Zstd => Engine::Zstd(zstd_compressor().map_err(|e| {
                 Error::io(format!("preparing zstd compression at level {ZSTD_LEVEL}"), e)
             })?),
@@ -74,11 +70,14 @@ impl Compressor {
         let context = |e| Error::io(format!("compressing {} bytes", block.len()), e);
         self.scratch.clear();
         match &mut self.engine {
-            Engine::Deflate(deflate) => {
-                deflate.reset();
-                self.scratch.reserve(block.len());
-                let status = deflate.compress_vec(block, &mut self.scratch, FlushCompress::Finish);
+            Engine::Deflate(compress) => {
+                compress.reset();
+                // Room for the worst case: zlib-rs (0.6.8) does not forget over a reset how much
+                // of its buffer it could not hand out, and panics when that adds up.
+                self.scratch.reserve(block.len() + block.len() / 64 + 64);
+                let status = compress.compress_vec(block, &mut self.scratch, FlushCompress::Finish);
                 if status.map_err(|e| context(e.into()))? != Status::StreamEnd {
+                    *compress = deflate();
                     return Ok(None);
                 }
             }
@@ -89,6 +88,10 @@ impl Compressor {
         }
         Ok((self.scratch.len() < block.len()).then_some(&self.scratch))
     }
+}
+
+fn deflate() -> Compress {
+    Compress::new_with_window_bits(Compression::new(DEFLATE_LEVEL), false, DEFLATE_WINDOW_BITS)
 }
 
 fn zstd_compressor() -> std::io::Result<zstd::bulk::Compressor<'static>> {
@@ -219,6 +222,20 @@ mod tests {
                 let mut back = vec![0; BLOCK];
                 decompressor.decompress(&packed, &mut back).unwrap();
                 assert!(back == block);
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_blocks_that_do_not_shrink_is_taken() {
+        for method in [Method::Deflate, Method::Zstd] {
+            let mut compressor = Compressor::new(method).unwrap();
+            for len in [512, 4096, BLOCK] {
+                for n in 0..300 {
+                    let wanted = n % 7 == 6;
+                    let block = if wanted { vec![7; len] } else { noise(len) };
+                    assert_eq!(compressor.compress(&block).unwrap().is_some(), wanted, "{len}");
+                }
             }
         }
     }

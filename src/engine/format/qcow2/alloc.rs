@@ -212,14 +212,13 @@ mod tests {
     fn refcounts_count_themselves() {
         // 64 KiB clusters: a block counts 32768 clusters.
         for (used, blocks) in [(1u64, 1u64), (32_766, 1), (32_767, 2), (65_533, 2), (65_534, 3)] {
-            let sink = MemorySink::default();
-            let mut alloc = Alloc::new(geometry(16), &sink);
-            alloc.counts.resize(used as usize, U16::new(1));
-            let predicted = whole(geometry(16), used).unwrap();
-            let (places, end) = alloc.finish().unwrap();
-            assert_eq!(end, predicted);
-            assert_eq!(places, RefcountPlaces { table: (used + blocks) << 16, table_clusters: 1 });
+            assert_eq!(refcounts(geometry(16), used, 0).unwrap(), (blocks, 1), "{used}");
+            assert_eq!(whole(geometry(16), used).unwrap(), (used + blocks + 1) << 16);
         }
+        // 512-byte clusters: 8 MiB of table point to 2^20 blocks of 256 counts.
+        assert!(refcounts(geometry(9), 254 << 20, 0).is_ok());
+        let error = refcounts(geometry(9), 256 << 20, 0).unwrap_err();
+        assert!(error.to_string().contains("use larger clusters"), "{error}");
     }
 
     #[test]

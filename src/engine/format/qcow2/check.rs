@@ -171,13 +171,12 @@ impl Checker<'_, '_> {
             return Ok(());
         }
         let offset = entry & ENTRY_OFFSET;
-        if offset == 0 || rules.external.is_some() || offset >= rules.file {
+        if offset == 0 || rules.external.is_some() {
             return Ok(());
         }
-        if !offset.is_multiple_of(rules.geometry.cluster()) {
-            return Ok(());
+        if offset < rules.file {
+            self.refer("data cluster", offset, rules.geometry.cluster());
         }
-        self.refer("data cluster", offset, rules.geometry.cluster());
         if active {
             self.copied(place, "L2 entry", entry)?;
         }

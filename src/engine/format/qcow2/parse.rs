@@ -239,10 +239,10 @@ fn check_tables(header: &HeaderV2, geometry: Geometry, file: u64) -> Result<(), 
             continue;
         }
         inside(what, offset, bytes, geometry, file)?;
-        let after = places.into_iter().skip(n + 1);
-        for (other, at, len) in
-            after.filter(|(_, at, len)| *at < offset + bytes && offset < at.saturating_add(*len))
-        {
+        let overlaps = |(_, at, len): &(&str, u64, u64)| {
+            *at < offset + bytes && offset < at.saturating_add(*len)
+        };
+        if let Some((other, at, len)) = places.into_iter().skip(n + 1).find(overlaps) {
             return Err(damaged(format!(
                 "{what} of {bytes} bytes at offset {offset} and {other} of {len} bytes at offset \
                  {at} overlap"
@@ -306,7 +306,7 @@ mod tests {
             (23, &[8], "not 2^8"),
             (23, &[22], "not 2^22"),
             (20, &[0xff], "not 2^4278190096"),
-            (24, &[0x80], "9223372036855824384 bytes is too large"),
+            (24, &[0x80], "9223372036855824384 bytes; with clusters of 65536"),
             (35, &[1], "AES encryption"),
             (35, &[2], "LUKS encryption"),
             (35, &[3], "encryption method 3"),
