@@ -5,6 +5,7 @@
 
 use super::bat::{Bat, PAGE, misplaced};
 use super::geometry::ENTRY;
+use super::metadata;
 use super::ondisk::{
     BAT_OFFSET, BAT_RESERVED, BAT_STATE, BITMAP_PRESENT, FULLY_PRESENT, HEADER_OFFSETS, MIB,
     NOT_PRESENT, PARTIALLY_PRESENT, REGION_SIGNATURE, REGION_TABLE_BYTES, REGION_TABLE_OFFSETS,
@@ -34,6 +35,7 @@ pub(super) fn check(
     }
     let mut findings = Findings::default();
     headers(parsed, file, &mut findings)?;
+    metadata::judge(&*parsed.source, parsed.metadata_region, &mut findings)?;
     let mut blocks = Blocks::new(parsed);
     let entries = parsed.geometry.bat_entries();
     work.progress.begin("checking vhdx", entries * ENTRY);

@@ -8,17 +8,29 @@ use zerocopy::FromBytes;
 
 use super::geometry::Geometry;
 use super::ondisk::{
-    FILE_PARAMETERS, FileParameters, HAS_PARENT, IS_REQUIRED, IS_USER, LEAVE_BLOCKS_ALLOCATED,
-    LOGICAL_SECTOR_SIZE, MAX_ENTRIES, MAX_ITEM, METADATA_SIGNATURE, METADATA_TABLE_BYTES,
-    MetadataTableEntry, MetadataTableHeader, PARENT_LOCATOR, PHYSICAL_SECTOR_SIZE,
-    ParentLocatorEntry, ParentLocatorHeader, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
+    FILE_PARAMETERS, FileParameters, HAS_PARENT, IS_REQUIRED, IS_USER, IS_VIRTUAL_DISK,
+    LEAVE_BLOCKS_ALLOCATED, LOGICAL_SECTOR_SIZE, MAX_ENTRIES, MAX_ITEM, METADATA_SIGNATURE,
+    METADATA_TABLE_BYTES, MetadataTableEntry, MetadataTableHeader, PARENT_LOCATOR,
+    PHYSICAL_SECTOR_SIZE, ParentLocatorEntry, ParentLocatorHeader, VIRTUAL_DISK_ID,
+    VIRTUAL_DISK_SIZE,
 };
 use super::parse::{damaged, guid, unsupported};
-use crate::engine::base::{Error, Extent, Kind, SectorSource};
+use crate::engine::base::{Error, Extent, SectorSource};
+use crate::engine::format::{Findings, Severity};
 use crate::units::SECTOR;
 
 /// The most characters of a parent's name that are shown.
 const MOST_NAME: usize = 300;
+
+/// The system items that are known, with their names and flags (section 2.6.2).
+const KNOWN: [([u8; 16], &str, u32); 6] = [
+    (FILE_PARAMETERS, "File Parameters", IS_REQUIRED),
+    (VIRTUAL_DISK_SIZE, "Virtual Disk Size", IS_VIRTUAL_DISK | IS_REQUIRED),
+    (VIRTUAL_DISK_ID, "Virtual Disk ID", IS_VIRTUAL_DISK | IS_REQUIRED),
+    (LOGICAL_SECTOR_SIZE, "Logical Sector Size", IS_VIRTUAL_DISK | IS_REQUIRED),
+    (PHYSICAL_SECTOR_SIZE, "Physical Sector Size", IS_VIRTUAL_DISK | IS_REQUIRED),
+    (PARENT_LOCATOR, "Parent Locator", IS_REQUIRED),
+];
 
 /// What the metadata says about the disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,18 +49,23 @@ impl Metadata {
     }
 }
 
+/// The name of a known item.
+fn name(id: [u8; 16]) -> &'static str {
+    KNOWN.iter().find(|(known, _, _)| *known == id).map_or("", |(_, name, _)| name)
+}
+
 /// Judges the metadata table and the known items.
 pub(super) fn parse(source: &dyn SectorSource, region: Extent) -> Result<Metadata, Error> {
     let table = Table::read(source, region)?;
     table.refuse_unknown()?;
-    let parameters: FileParameters = table.item(FILE_PARAMETERS, "File Parameters")?;
+    let parameters: FileParameters = table.item(FILE_PARAMETERS)?;
     let flags = parameters.flags.get();
     if flags & HAS_PARENT != 0 {
         let name = table.parent()?;
         let message = format!("it is a differencing disk; its parent {name} is not opened");
         return Err(unsupported(message));
     }
-    let logical = table.number(LOGICAL_SECTOR_SIZE, "Logical Sector Size")?;
+    let logical = table.number(LOGICAL_SECTOR_SIZE)?;
     if logical == 4096 {
         let message = "its logical sectors have 4096 bytes: readers disagree about such disks, \
                        only 512 are read";
@@ -57,19 +74,54 @@ pub(super) fn parse(source: &dyn SectorSource, region: Extent) -> Result<Metadat
     if u64::from(logical) != SECTOR {
         return Err(damaged(format!("Logical Sector Size is {logical}, allowed are 512 and 4096")));
     }
-    let physical = table.number(PHYSICAL_SECTOR_SIZE, "Physical Sector Size")?;
+    let physical = table.number(PHYSICAL_SECTOR_SIZE)?;
     if ![512, 4096].contains(&physical) {
         let message = format!("Physical Sector Size is {physical}, allowed are 512 and 4096");
         return Err(damaged(message));
     }
-    let size: [u8; 8] = table.item(VIRTUAL_DISK_SIZE, "Virtual Disk Size")?;
+    let size: [u8; 8] = table.item(VIRTUAL_DISK_SIZE)?;
     Ok(Metadata {
         block_size: parameters.block_size.get(),
         fixed: flags & LEAVE_BLOCKS_ALLOCATED != 0,
         virtual_size: u64::from_le_bytes(size),
-        disk_id: guid(table.item(VIRTUAL_DISK_ID, "Virtual Disk ID")?),
+        disk_id: guid(table.item(VIRTUAL_DISK_ID)?),
         physical_sector: physical,
     })
+}
+
+/// Judges what reading does not look at: what must be zero, and the flags of known items.
+pub(super) fn judge(
+    source: &dyn SectorSource,
+    region: Extent,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let table = Table::read(source, region)?;
+    let at = region.start();
+    if !table.header_is_plain {
+        findings.add(Severity::Error, at, "reserved fields of the metadata table are not zero");
+    }
+    let first = at + size_of::<MetadataTableHeader>() as u64;
+    for (entry, index) in table.entries.iter().zip(0..) {
+        let at = first + index * size_of::<MetadataTableEntry>() as u64;
+        let (id, flags) = (guid(entry.item_id), entry.flags.get());
+        let known = KNOWN.iter().find(|(id, _, _)| *id == entry.item_id);
+        let mut bad = |what: &str| {
+            findings.add(Severity::Error, at, format!("the metadata item {{{id}}}: {what}"));
+        };
+        if flags & !(IS_USER | IS_VIRTUAL_DISK | IS_REQUIRED) != 0 || entry.reserved2.get() != 0 {
+            bad("reserved bits are set");
+        } else if let Some((_, _, wanted)) = known
+            && flags != *wanted
+        {
+            bad(&format!("the flags are {flags}, not {wanted}"));
+        }
+    }
+    let parameters: FileParameters = table.item(FILE_PARAMETERS)?;
+    if parameters.flags.get() & !(LEAVE_BLOCKS_ALLOCATED | HAS_PARENT) != 0 {
+        let message = format!("File Parameters has the flags {:#x}", parameters.flags);
+        findings.add(Severity::Error, at, message);
+    }
+    Ok(())
 }
 
 /// The metadata table, with where its items are read from.
@@ -77,6 +129,8 @@ struct Table<'a> {
     source: &'a dyn SectorSource,
     region: Extent,
     entries: Vec<MetadataTableEntry>,
+    /// Whether the reserved fields before the entries are zero.
+    header_is_plain: bool,
 }
 
 impl<'a> Table<'a> {
@@ -102,21 +156,15 @@ impl<'a> Table<'a> {
         }
         let (entries, _) = <[MetadataTableEntry]>::ref_from_prefix_with_elems(rest, count.into())
             .map_err(|_| short())?;
-        Ok(Self { source, region, entries: entries.to_vec() })
+        let header_is_plain = header.reserved.get() == 0 && header.reserved2 == [0; 20];
+        Ok(Self { source, region, entries: entries.to_vec(), header_is_plain })
     }
 
     /// Refuses required items that are not known: system items, as we know no user items either.
     fn refuse_unknown(&self) -> Result<(), Error> {
-        const KNOWN: [[u8; 16]; 6] = [
-            FILE_PARAMETERS,
-            VIRTUAL_DISK_SIZE,
-            VIRTUAL_DISK_ID,
-            LOGICAL_SECTOR_SIZE,
-            PHYSICAL_SECTOR_SIZE,
-            PARENT_LOCATOR,
-        ];
         let unknown = self.entries.iter().find(|entry| {
-            let system = entry.flags.get() & IS_USER == 0 && KNOWN.contains(&entry.item_id);
+            let system = entry.flags.get() & IS_USER == 0
+                && KNOWN.iter().any(|(id, _, _)| *id == entry.item_id);
             entry.flags.get() & IS_REQUIRED != 0 && !system
         });
         match unknown {
@@ -130,7 +178,8 @@ impl<'a> Table<'a> {
     }
 
     /// The bytes of a system item; None if it is not there.
-    fn bytes(&self, id: [u8; 16], name: &str) -> Result<Option<Vec<u8>>, Error> {
+    fn bytes(&self, id: [u8; 16]) -> Result<Option<Vec<u8>>, Error> {
+        let name = name(id);
         let mut found =
             self.entries.iter().filter(|e| e.item_id == id && e.flags.get() & IS_USER == 0);
         let Some(entry) = found.next() else { return Ok(None) };
@@ -153,27 +202,27 @@ impl<'a> Table<'a> {
     }
 
     /// A system item that must be there.
-    fn item<T: FromBytes>(&self, id: [u8; 16], name: &str) -> Result<T, Error> {
+    fn item<T: FromBytes>(&self, id: [u8; 16]) -> Result<T, Error> {
+        let name = name(id);
         let missing = || damaged(format!("the metadata item {name} is missing"));
-        let bytes = self.bytes(id, name)?.ok_or_else(missing)?;
+        let bytes = self.bytes(id)?.ok_or_else(missing)?;
         T::read_from_bytes(&bytes).map_err(|_| {
             let (found, wanted) = (bytes.len(), size_of::<T>());
             damaged(format!("the metadata item {name} has {found} bytes, not {wanted}"))
         })
     }
 
-    fn number(&self, id: [u8; 16], name: &str) -> Result<u32, Error> {
-        self.item::<[u8; 4]>(id, name).map(u32::from_le_bytes)
+    fn number(&self, id: [u8; 16]) -> Result<u32, Error> {
+        self.item::<[u8; 4]>(id).map(u32::from_le_bytes)
     }
 
     /// The name of the parent, for people: what the first path of its locator says.
     fn parent(&self) -> Result<String, Error> {
-        let name = "Parent Locator";
-        let missing = || Error::new(Kind::Damaged, "");
         let unnamed = || "(without a path)".to_owned();
-        let Some(item) = self.bytes(PARENT_LOCATOR, name)? else { return Ok(unnamed()) };
-        let parsed = ParentLocatorHeader::ref_from_prefix(&item).map_err(|_| missing());
-        let Ok((header, rest)) = parsed else { return Ok(unnamed()) };
+        let Some(item) = self.bytes(PARENT_LOCATOR)? else { return Ok(unnamed()) };
+        let Ok((header, rest)) = ParentLocatorHeader::ref_from_prefix(&item) else {
+            return Ok(unnamed());
+        };
         let text = |offset: u32, length: u16| {
             let end = (offset as usize).checked_add(length.into())?;
             let (units, _) = item.get(offset as usize..end)?.as_chunks::<2>();

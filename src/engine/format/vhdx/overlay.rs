@@ -42,11 +42,6 @@ impl Overlay {
         Self { inner, len, log, patches: BTreeMap::new() }
     }
 
-    /// How many patches there are.
-    pub(super) fn patches(&self) -> usize {
-        self.patches.len()
-    }
-
     /// Lays `patch` over `start..end`, and over all patches that are there already. A sector is
     /// never cut: all ranges are whole sectors.
     pub(super) fn lay(&mut self, extent: Extent, patch: Patch) {
@@ -197,7 +192,7 @@ mod tests {
         assert_eq!(seen(&overlay), [1, 0, 0, 0]);
         overlay.lay(over(2, 3), sector(0));
         assert_eq!(seen(&overlay), [1, 0, 2, 0]);
-        assert_eq!(overlay.patches(), 3);
+        assert_eq!(overlay.patches.len(), 3);
         overlay.lay(over(2, 3), sector(1));
         overlay.lay(over(5, 6), sector(0));
         assert_eq!(seen(&overlay), [1, 0, 3, 0, 0, 2]);
@@ -206,7 +201,7 @@ mod tests {
         overlay.lay(over(0, 1), sector(1));
         overlay.lay(over(0, 5), Patch::Zero);
         assert_eq!(seen(&overlay), [0, 0, 0, 0, 0, 0]);
-        assert_eq!(overlay.patches(), 2);
+        assert_eq!(overlay.patches.len(), 2);
     }
 
     #[test]

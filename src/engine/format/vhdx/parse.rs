@@ -32,6 +32,7 @@ pub(super) struct Parsed {
     pub(super) geometry: Geometry,
     pub(super) metadata: Metadata,
     pub(super) bat: Extent,
+    pub(super) metadata_region: Extent,
     /// The log, the metadata, the BAT and regions that are not known.
     pub(super) taken: Vec<(&'static str, Extent)>,
 }
@@ -78,7 +79,17 @@ pub(super) fn parse(source: Arc<dyn SectorSource>) -> Result<Parsed, Error> {
         );
         return Err(damaged(message));
     }
-    Ok(Parsed { source, creator, header, replayed, geometry, metadata, bat, taken: regions.taken })
+    Ok(Parsed {
+        source,
+        creator,
+        header,
+        replayed,
+        geometry,
+        metadata,
+        bat,
+        metadata_region: regions.metadata,
+        taken: regions.taken,
+    })
 }
 
 /// Who made the file.
