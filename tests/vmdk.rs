@@ -497,7 +497,7 @@ fn bad_tables_and_markers_are_refused_with_their_numbers() {
     let at_end = stream.len();
     let first_table = 22 * 512; // of the redundant directory; the main ones begin at 27
     let main_table = 27 * 512;
-    for (file, patches, says) in [
+    let cases: Vec<(&Vec<u8>, Vec<(usize, &[u8])>, &str)> = vec![
         (&sparse, vec![(72, &[1])], "uncleanShutdown is set: the disk was open for writing"),
         (&sparse, vec![(72, &[9])], "uncleanShutdown is 9, not 0 or 1"),
         (&sparse, vec![(73, b"\r")], "the file was sent as text"),
@@ -534,7 +534,8 @@ fn bad_tables_and_markers_are_refused_with_their_numbers() {
         (&stream, vec![(128 * 512 + 8, &[0; 4])], "size is 0; 1 to 131072 bytes are allowed"),
         (&stream, vec![(128 * 512 + 8, &[0xff; 4])], "size is 4294967295; 1 to 131072 bytes"),
         (&stream, vec![(128 * 512 + 40, &[0xff; 9])], "compressed bytes of grain 0 at sector 128"),
-    ] {
+    ];
+    for (file, patches, says) in cases {
         let told = consequence(file, &patches, &plain).unwrap_err();
         assert!(told.contains(says), "{says}\n{told}");
     }
