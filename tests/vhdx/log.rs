@@ -69,10 +69,9 @@ fn logs_by_hand_are_replayed_as_qemu_replays_them() {
     let noise = |seed| Noise(seed).bytes(SECTOR);
     let swapped = bat([at(6), ZERO, at(5), at(4), ZERO, ZERO]);
     let first = bat([at(5), ZERO, at(5), ZERO, ZERO, at(6)]);
-    let many: Vec<_> = (0..200).map(|n| data(6 * MIB + n * 4096, noise(n + 1))).collect();
+    let many: Vec<_> = (0..126).map(|n| data(6 * MIB + n * 4096, noise(n + 1))).collect();
     let one = entry(9, 0, vec![data(BAT, swapped.clone())]).bytes();
     let older = entry(8, 0, vec![data(BAT, first.clone())]).bytes();
-    let grown = Entry { last: 9, ..entry(1, 0, vec![data(BAT, bat([at(7), 0, 0, 0, 0, at(8)]))]) };
     let wide = entry(u64::from(u32::MAX) + 7, 0, vec![data(BAT, swapped.clone())]).bytes();
     let zeros = Write::Zero { at: 5 * MIB + 8192, len: 3 * 4096 };
     let after = data(5 * MIB + 12_288, noise(77));
@@ -107,10 +106,9 @@ fn logs_by_hand_are_replayed_as_qemu_replays_them() {
             ],
             2,
         ),
-        ("128 and more descriptors", vec![(0, entry(5, 0, many).bytes())], 1),
+        ("a sector full of descriptors", vec![(0, entry(5, 0, many).bytes())], 1),
         ("a sequence number of 64 bits", vec![(0, wide)], 1),
         ("nothing in an entry", vec![(0, entry(5, 0, vec![]).bytes())], 1),
-        ("a longer file", vec![(0, grown.bytes())], 1),
     ];
     let before = all(&*open_bytes(file()).unwrap()).unwrap();
     for (name, entries, replayed) in cases {
@@ -125,6 +123,29 @@ fn logs_by_hand_are_replayed_as_qemu_replays_them() {
         let findings = image.check(&SILENT).unwrap();
         assert!(findings.listed[0].message.starts_with("the log holds"), "{name}: {findings:?}");
     }
+}
+
+/// More descriptors than the first sector holds, and a file that the log makes longer. (QEMU 7.2
+/// refuses the first, and finds the second damaged, as it leaves the file as long as it is.)
+#[test]
+fn logs_are_replayed_as_the_specification_says() {
+    let mut noise = Noise(3);
+    let sectors: Vec<_> = (0..200).map(|_| noise.bytes(SECTOR)).collect();
+    let writes = sectors.iter().zip(0..).map(|(s, n)| data(6 * MIB + n * 4096, s.clone()));
+    let mut long = file();
+    let mut wanted = all(&*open_bytes(long.clone()).unwrap()).unwrap();
+    leave(&mut long, &[(0, entry(5, 0, writes.collect()).bytes())]);
+    wanted[5 << 20..][..200 * SECTOR].copy_from_slice(&sectors.concat());
+    assert!(all(&*open_bytes(long).unwrap()).unwrap() == wanted);
+
+    let mut grown = file();
+    let places = vec![data(BAT, bat([at(7), ZERO, ZERO, at(5), ZERO, at(8)]))];
+    leave(&mut grown, &[(0, Entry { last: 9, ..entry(1, 0, places) }.bytes())]);
+    let image = open_bytes(grown).unwrap();
+    wanted.fill(0);
+    wanted[3 << 20..4 << 20].copy_from_slice(&file()[5 << 20..6 << 20]);
+    assert!(all(&*image).unwrap() == wanted);
+    assert_eq!(image.census().unwrap().data, 3);
 }
 
 /// Entries before the tail are in their places already. (QEMU replays them again, which makes no
