@@ -1,6 +1,6 @@
 # Every recipe is one call: what it does stands in the script it calls.
 .DEFAULT_GOAL := help
-.PHONY: help demo test dist generate fmt lint unit api e2e bench down clean
+.PHONY: help demo test dist generate fmt lint unit fuzz api e2e bench down clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ lint: ## formatting, clippy for every set of features, licences
 
 unit: ## tests that need no cluster
 	@e2e/test unit
+
+fuzz: ## fuzz every reader of untrusted bytes for ten minutes each, and keep what reaches new code
+	@fuzz/run --seconds 600 --grow
 
 api: ## tests against a real API server
 	@e2e/test api

@@ -18,17 +18,47 @@ use vmimage::api::Image;
 use vmimage::report::Report;
 
 const IMAGES: usize = 10;
-const STEPS: [&str; 9] = [
-    "apply → first status",
-    "apply → Job created",
-    "apply → pod scheduled",
-    "apply → container runs or has run",
-    "apply → container ended",
-    "apply → Ready",
-    "in the pod: build (its report)",
-    "in the pod: publish (its report)",
-    "container ended → Ready",
+
+/// What is timed, in the order of the table.
+#[derive(Clone, Copy)]
+enum Step {
+    Status,
+    Job,
+    Scheduled,
+    Running,
+    Ended,
+    Ready,
+    Build,
+    Publish,
+    ReadyAfterEnd,
+}
+
+const STEPS: [(Step, &str); 9] = [
+    (Step::Status, "apply → first status"),
+    (Step::Job, "apply → Job created"),
+    (Step::Scheduled, "apply → pod scheduled"),
+    (Step::Running, "apply → container runs or has run"),
+    (Step::Ended, "apply → container ended"),
+    (Step::Ready, "apply → Ready"),
+    (Step::Build, "in the pod: build (its report)"),
+    (Step::Publish, "in the pod: publish (its report)"),
+    (Step::ReadyAfterEnd, "container ended → Ready"),
 ];
+
+/// The times of one image, by step.
+#[derive(Default)]
+struct Times([Option<Duration>; STEPS.len()]);
+
+impl Times {
+    fn get(&self, step: Step) -> Option<Duration> {
+        self.0[step as usize]
+    }
+
+    /// The first time counts.
+    fn note(&mut self, step: Step, time: Duration) {
+        self.0[step as usize].get_or_insert(time);
+    }
+}
 
 #[tokio::main]
 async fn main() {
@@ -42,14 +72,14 @@ async fn main() {
     // The first one finds nothing warm and is not counted.
     for number in 0..=IMAGES {
         let times = one(&client, &namespace, &format!("hello-{number}")).await;
-        for (column, time) in columns.iter_mut().zip(times) {
+        for (column, (step, _)) in columns.iter_mut().zip(STEPS) {
             if number > 0 {
-                column.push(time);
+                column.push(times.get(step).unwrap());
             }
         }
     }
     println!("| step | median | least | most |\n|---|---|---|---|");
-    for (step, mut column) in STEPS.iter().zip(columns) {
+    for ((_, step), mut column) in STEPS.iter().zip(columns) {
         column.sort_unstable();
         let ms = |at: usize| column[at].as_millis();
         println!("| {step} | {} ms | {} ms | {} ms |", ms(IMAGES / 2), ms(0), ms(IMAGES - 1));
@@ -60,7 +90,7 @@ async fn main() {
 }
 
 /// Applies one image and notes when what was seen.
-async fn one(client: &Client, namespace: &str, name: &str) -> Vec<Duration> {
+async fn one(client: &Client, namespace: &str, name: &str) -> Times {
     let images: Api<Image> = Api::namespaced(client.clone(), namespace);
     let label = format!("vmimage.dev/image={name}");
     let ours = watcher::Config::default().labels(&label);
@@ -87,41 +117,48 @@ async fn one(client: &Client, namespace: &str, name: &str) -> Vec<Duration> {
             .body(body.to_string().into_bytes())
             .unwrap();
     client.request::<Image>(request).await.unwrap();
-    let mut times: [Option<Duration>; 9] = [None; 9];
-    while times[5].is_none() || times[4].is_none() {
+    let mut times = Times::default();
+    while times.get(Step::Ready).is_none() || times.get(Step::Ended).is_none() {
         let event = tokio::time::timeout(Duration::from_secs(60), seen.next()).await;
         let event = event.expect("something happens within a minute").unwrap().unwrap();
-        let mut note = |step: usize, holds: bool| {
+        let mut note = |step: Step, holds: bool| {
             if holds {
-                times[step].get_or_insert_with(|| began.elapsed());
+                times.note(step, began.elapsed());
             }
         };
         match event {
-            Seen::Job => note(1, true),
+            Seen::Job => note(Step::Job, true),
             Seen::Image(image) => {
                 let conditions = image.status().conditions;
-                note(0, !conditions.is_empty());
-                note(5, conditions.iter().any(|c| c.kind == "Ready" && c.status == "True"));
+                note(Step::Status, !conditions.is_empty());
+                note(
+                    Step::Ready,
+                    conditions.iter().any(|c| c.kind == "Ready" && c.status == "True"),
+                );
             }
             Seen::Pod(pod) => {
-                note(2, pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()));
+                note(
+                    Step::Scheduled,
+                    pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()),
+                );
                 let status = pod.status.unwrap_or_default().container_statuses.unwrap_or_default();
                 let state = status.into_iter().next().and_then(|c| c.state).unwrap_or_default();
-                note(3, state.running.is_some() || state.terminated.is_some());
-                note(4, state.terminated.is_some());
+                note(Step::Running, state.running.is_some() || state.terminated.is_some());
+                note(Step::Ended, state.terminated.is_some());
                 if let Some(result) = state
                     .terminated
                     .and_then(|t| t.message)
                     .and_then(|m| Report::parse(&m).ok()?.result)
                 {
-                    times[6] = Some(Duration::from_millis(result.build_millis));
-                    times[7] = Some(Duration::from_millis(result.publish_millis));
+                    times.note(Step::Build, Duration::from_millis(result.build_millis));
+                    times.note(Step::Publish, Duration::from_millis(result.publish_millis));
                 }
             }
         }
     }
-    times[8] = Some(times[5].unwrap().saturating_sub(times[4].unwrap()));
-    times.into_iter().map(Option::unwrap_or_default).collect()
+    let ready = times.get(Step::Ready).unwrap();
+    times.note(Step::ReadyAfterEnd, ready.saturating_sub(times.get(Step::Ended).unwrap()));
+    times
 }
 
 enum Seen {

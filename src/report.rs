@@ -280,7 +280,7 @@ pub struct WriterEntry {
 }
 
 /// One file or target that was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputEntry {
     /// Name of the format or target.
@@ -293,6 +293,30 @@ pub struct OutputEntry {
     /// Format options that are not at their default.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub options: serde_json::Value,
+    /// The preset; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub preset: String,
+    /// What the whole file is compressed with; empty for nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub wrap: String,
+    /// The second file, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub companion: Option<FileEntry>,
+    /// What was done that the document does not say in so many words, such as padding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// Length of the file in bytes.
+    pub size: u64,
+}
+
+/// A file beside the one that an output names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileEntry {
+    /// The file's name.
+    pub file: String,
     /// SHA-256 of the file.
     pub digest: String,
     /// Length of the file in bytes.

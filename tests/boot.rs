@@ -1,6 +1,6 @@
 //! Boots what the engine builds, under SeaBIOS in QEMU.
 //!
-//! Tests no file format: disks are raw. Invariant: what is expected is seen from outside the
+//! Invariant: what is expected is seen from outside the
 //! machine (its serial line, its video memory, QEMU's exit), and is missing when the payload is.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
@@ -13,7 +13,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::qemu::{Machine, Qemu};
-use vmimage::engine::base::{SectorSource as _, Silent};
+use uuid::Uuid;
+use vmimage::engine::base::{
+    AtomicFile, ByteSource, PositionalSink, SectorSource as _, Silent, Work,
+};
+use vmimage::engine::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
 use vmimage::engine::{self, Inputs};
 use vmimage::manifest::Spec;
 use vmimage::publish::volume;
@@ -61,7 +65,11 @@ fn patched(mut disk: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
 
 /// Shows the message, waits for a key, powers off; returns the serial line.
 fn shows_and_powers_off(machine: Machine<'_>, disk: &[u8], line: &str) -> Vec<u8> {
-    let mut qemu = Qemu::start(machine, disk);
+    watched(Qemu::start(machine, disk), line)
+}
+
+/// The same for a machine that runs.
+fn watched(mut qemu: Qemu, line: &str) -> Vec<u8> {
     let screen = qemu.wait_for_screen(line);
     assert_eq!(screen.iter().filter(|found| *found == line).count(), 1, "{screen:#?}");
     qemu.stays_on_for(Duration::from_secs(1));
@@ -238,5 +246,47 @@ fn a_given_sector_computes() {
     for (disk, product) in [(short, b"42"), (five_times_seven, b"35")] {
         let (status, serial) = Qemu::start(PC, &disk).wait_for_off();
         assert_eq!((status.code(), serial.as_slice()), (Some(0), &product[..]));
+    }
+}
+
+/// The disk of `hello_mebibyte` as files of all formats that QEMU reads: what they are called, what
+/// makes them, and what QEMU calls the format.
+fn formats() -> Vec<(&'static str, Params, &'static str)> {
+    let qcow2 = |compression| Params::Qcow2(qcow2::Params::compressed(compression));
+    let vmdk = |subformat| Params::Vmdk(vmdk::Params { subformat, ..vmdk::Params::default() });
+    vec![
+        ("raw", Params::Raw, "raw"),
+        ("qcow2", qcow2(qcow2::Compression::None), "qcow2"),
+        ("qcow2 zlib", qcow2(qcow2::Compression::Zlib), "qcow2"),
+        ("qcow2 zstd", qcow2(qcow2::Compression::Zstd), "qcow2"),
+        ("monolithicSparse", vmdk(vmdk::Subformat::MonolithicSparse), "vmdk"),
+        ("monolithicFlat", vmdk(vmdk::Subformat::MonolithicFlat), "vmdk"),
+        ("streamOptimized", vmdk(vmdk::Subformat::StreamOptimized), "vmdk"),
+        ("VHD", Params::Vhd(vhd::Params::default()), "vpc"),
+        ("VHDX", Params::Vhdx(vhdx::Params::default()), "vhdx"),
+        ("VDI", Params::Vdi(vdi::Params::default()), "vdi"),
+    ]
+}
+
+#[test]
+fn hello_boots_from_every_format() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = ByteSource::new(hello_mebibyte());
+    for (number, (name, params, qemu)) in formats().into_iter().enumerate() {
+        let at = |name: &str| directory.path().join(name);
+        let file = format!("disk{number}.{}", params.format());
+        let sink = AtomicFile::create(&at(&file)).unwrap();
+        let companion = params.companion(&file).map(|name| AtomicFile::create(&at(&name)).unwrap());
+        let output = Output {
+            label: Label { name: &file, id: Uuid::from_u128(1) },
+            sink: &sink,
+            companion: companion.as_ref().map(|file| file as &dyn PositionalSink),
+        };
+        let work = Work { threads: 0, progress: &Silent };
+        format::write(&disk, &output, &params, &work).unwrap();
+        sink.commit().unwrap();
+        companion.into_iter().for_each(|file| file.commit().unwrap());
+        let started = Qemu::start_file(PC, &at(&file), qemu);
+        assert_eq!(watched(started, "Hello World!"), b"Hello World!", "{name}");
     }
 }

@@ -145,7 +145,23 @@ fn every_default_is_visible_and_status_has_none() {
         "spec.build.resources={}",
         "spec.build.timeoutSeconds=3600",
         "spec.formats=[{\"type\":\"raw\"}]",
+        "spec.formats[].box.provider=\"virtualbox\"",
+        "spec.formats[].ova.manifest=\"sha256\"",
+        "spec.formats[].qcow2.clusterSize=\"64Ki\"",
+        "spec.formats[].qcow2.compat=\"1.1\"",
         "spec.formats[].qcow2.compression=\"none\"",
+        "spec.formats[].qcow2.lazyRefcounts=false",
+        "spec.formats[].qcow2.preallocation=\"off\"",
+        "spec.formats[].vdi.subformat=\"dynamic\"",
+        "spec.formats[].wrap=\"none\"",
+        "spec.machine={}",
+        "spec.machine.cpus=1",
+        "spec.machine.diskBus=\"sata\"",
+        "spec.machine.memory=\"512Mi\"",
+        "spec.machine.nic=\"e1000\"",
+        "spec.machine.osType=\"other\"",
+        "spec.publish[].files.pvc={}",
+        "spec.publish[].files.pvc.accessModes=[\"ReadWriteOnce\"]",
         "spec.publish[].pvc.accessModes=[\"ReadWriteOnce\"]",
         "spec.suspend=false",
     ];
@@ -156,7 +172,8 @@ fn every_default_is_visible_and_status_has_none() {
 fn a_spec_with_all_defaults_filled_in_is_the_same_spec() {
     let empty = vmimage::manifest::Spec::default();
     let filled = serde_json::json!({
-        "architecture": "amd64", "formats": [{"type": "raw"}], "suspend": false,
+        "architecture": "amd64", "formats": [{"type": "raw", "wrap": "none"}], "suspend": false,
+        "machine": {"cpus": 1, "diskBus": "sata", "memory": "512Mi", "nic": "e1000", "osType": "other"},
         "build": {"timeoutSeconds": 3600, "maxAttempts": 3, "resources": {}},
     });
     assert_eq!(vmimage::manifest::from_json(filled).unwrap(), empty);

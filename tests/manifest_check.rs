@@ -87,6 +87,13 @@ fn bounds_of_the_schema_hold_on_the_desk() {
     ] {
         assert_eq!(only(&spec), says);
     }
+    for path in ["/a", "a/", "a//b", "..", "a/../b", ".hidden", "a/.b", "lost+found", "a b", "é"] {
+        let says = only(&format!(
+            "{{disk: {{size: 1Mi}}, publish: [{{name: a, files: {{path: '{path}'}}}}]}}"
+        ));
+        assert!(says.starts_with("spec.publish[0].files.path: "), "{says}");
+        assert!(says.contains("does not have the form"), "{says}");
+    }
     let digest = "{boot: {sector: {source: {inline: {text: a}, digest: md5}}}}";
     assert!(problems(digest).iter().any(|p| p.message.contains("does not have the form ^sha256:")));
 }

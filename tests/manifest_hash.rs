@@ -8,7 +8,7 @@
 
 use std::process::Command;
 
-use vmimage::manifest::hash::{content_hash, format_hash, known_digests, pvc_hash};
+use vmimage::manifest::hash::{content_hash, format_hash, known_digests, pvc_hash, target_hash};
 use vmimage::manifest::types::Pvc;
 use vmimage::manifest::{Spec, parse};
 
@@ -73,10 +73,10 @@ fn hello() {
         pvc_hash(&content, pvc),
         r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","kind":"pvc","format":{"type":"raw","writer":1},"name":null,"accessModes":["ReadWriteOnce"],"request":null,"storageClassName":null}"#,
         "0e74a2e019734b626c30716c92591b4560c3ee3b19d0bd6a7ffe77f9264126d1";
-        format_hash(&content, &spec.formats[0]),
+        format_hash(&content, &spec, &spec.formats[0]),
         r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","format":{"type":"raw","writer":1,"options":null}}"#,
         "713288f1a3d8af0669252f5ebf9219f5c49e725340319793d519379fb80e5d66";
-        format_hash(&content, &spec.formats[1]),
+        format_hash(&content, &spec, &spec.formats[1]),
         r#"{"v":1,"content":"032d2b30ec69d4603d6344a8abe2a4456a23199d009eac610b87818aaa39be1a","format":{"type":"qcow2","writer":1,"options":{"compression":"zlib"}}}"#,
         "6ee7a3c0462dbd96764abc83136c3c0b692389c2968bf5b8f9d5ef7943060263";
     }
@@ -108,7 +108,7 @@ fn empty_disk() {
         pvc_hash(&content, spec.publish[0].pvc.as_ref().unwrap()),
         r#"{"v":1,"content":"af0e5f4bc74b1a16d927a6fda5cfb4d3d06ae0d7d0be023e47a78b9438638739","kind":"pvc","format":{"type":"raw","writer":1},"name":null,"accessModes":["ReadWriteOnce","ReadWriteMany"],"request":null,"storageClassName":null}"#,
         "b6c1e1b82a7762bd654317839f7b04309786ae836d897451458bcf0abd66c7a6";
-        format_hash(&content, &spec.formats[0]),
+        format_hash(&content, &spec, &spec.formats[0]),
         r#"{"v":1,"content":"af0e5f4bc74b1a16d927a6fda5cfb4d3d06ae0d7d0be023e47a78b9438638739","format":{"type":"qcow2","writer":1,"options":{"compression":"none"}}}"#,
         "bfa3f3e669f2dfc0aad5340c9192ba951d3f8b5690c44904cff45048e25debde";
     }
@@ -131,6 +131,91 @@ fn everything_that_shapes_a_volume() {
         r#"{"v":1,"architecture":"i386","boot":{"sector":{"message":"é\n"}},"disk":null,"inputs":{},"writers":{"sector":1}}"#,
         "40e668a9ccc1ed834ec379bec11fdca607a74b87e9e9ee4d4c32836732769969";
     }
+}
+
+#[test]
+fn everything_that_shapes_a_file() {
+    let of = |format: &str| {
+        let spec =
+            spec(&format!("{{disk: {{size: 1Mi}}, machine: {{cpus: 2}}, formats: [{format}]}}"));
+        format_hash(&content(&spec), &spec, &spec.formats[0])
+    };
+    pins! {
+        of("{type: qcow2, wrap: gzip, qcow2: {clusterSize: 128Ki, compression: zstd}}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"qcow2","writer":1,"wrap":"gzip","writers":{"gzip":1},"options":{"clusterSize":"128Ki","compression":"zstd"}}}"#,
+        "81fb7a750e02027f6e6c5e7fec4aa31ad79a70df0f609549ceef104430f53a99";
+        of("{type: vhd, preset: azure}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"vhd","writer":1,"preset":"azure","options":null}}"#,
+        "09541f4c6ecde333cb72f3ff1d2d412483fa7b1777d042f019ca7ade4c9a9fe1";
+        of("{type: raw, preset: gce}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"raw","writer":1,"preset":"gce","writers":{"gzip":1,"tar":1},"options":null}}"#,
+        "72495e733e9323a7be5c70a1e778803646f6dea0d974ada0df139fccbb92e664";
+        of("{type: box, box: {provider: libvirt}}"),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"box","writer":1,"writers":{"qcow2":1,"tar":1,"gzip":1},"machine":{"cpus":2},"architecture":"amd64","options":{"provider":"libvirt"}}}"#,
+        "c2e45e66b12dbf499d213ab1847099c9be45f8f2625f915b3b5707ffe61f2a01";
+    }
+    let mut seen = std::collections::BTreeSet::from([of("{type: vmdk}")]);
+    for format in [
+        "{type: vmdk, name: other}",
+        "{type: vmdk, wrap: xz}",
+        "{type: vmdk, preset: vsphere}",
+        "{type: vmdk, vmdk: {subformat: monolithicFlat}}",
+        "{type: vmdk, vmdk: {adapterType: ide}}",
+        "{type: vhd}",
+        "{type: vhd, vhd: {sizing: exact}}",
+        "{type: vhdx, vhdx: {blockSize: 1Mi}}",
+        "{type: vdi, vdi: {subformat: static}}",
+        "{type: ova}",
+        "{type: ova, ova: {manifest: sha1}}",
+    ] {
+        assert!(seen.insert(of(format)), "{format}");
+    }
+    assert_eq!(of("{type: qcow2, wrap: none, qcow2: {compat: '1.1'}}"), of("{type: qcow2}"));
+    let machine = |machine: &str, kind: &str| {
+        let spec = spec(&format!(
+            "{{disk: {{size: 1Mi}}, machine: {machine}, formats: [{{type: {kind}}}]}}"
+        ));
+        format_hash(&content(&spec), &spec, &spec.formats[0])
+    };
+    assert_ne!(machine("{nic: none}", "ova"), machine("{}", "ova"));
+    assert_eq!(machine("{nic: none}", "vdi"), machine("{}", "vdi"));
+}
+
+#[test]
+fn everything_that_shapes_a_directory_of_files() {
+    let plain = spec("{disk: {size: 1Mi}, publish: [{name: a, files: {}}]}");
+    let full = spec(
+        "{disk: {size: 1Mi}, formats: [{type: raw}, {name: q, type: qcow2, qcow2: {compression: zstd}}], publish: [{name: a, files: {path: a/b, pvc: {name: c, request: 4Mi, storageClassName: s, accessModes: [ReadWriteMany]}}}]}",
+    );
+    let hash = |spec: &Spec| target_hash(&content(spec), spec, &spec.publish[0]).unwrap();
+    pins! {
+        hash(&plain),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","kind":"files","formats":["d91c40735d6915dda4a16cd9d8779c0b1ac8a1b0b8a25ff4d4be724b8e4f0e58"],"path":null,"name":null,"accessModes":["ReadWriteOnce"],"request":null,"storageClassName":null}"#,
+        "f91e1a6efac8ec54c3182eb424e665557a3696408868403664212edb68793044";
+        format_hash(&content(&full), &full, &full.formats[1]),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","format":{"type":"qcow2","writer":1,"name":"q","options":{"compression":"zstd"}}}"#,
+        "2b01d51089100c3d7aa9b09a51aad220c8ec8830750880b37e8c9280ce773c35";
+        hash(&full),
+        r#"{"v":1,"content":"f149d9d22ab7ae976135ddee8e39fb0ad86e8833b49d1631beaa97f546b48e49","kind":"files","formats":["d91c40735d6915dda4a16cd9d8779c0b1ac8a1b0b8a25ff4d4be724b8e4f0e58","2b01d51089100c3d7aa9b09a51aad220c8ec8830750880b37e8c9280ce773c35"],"path":"a/b","name":"c","accessModes":["ReadWriteMany"],"request":"4Mi","storageClassName":"s"}"#,
+        "02d10d0dec5da1178644d15a5b43ac4b4a144b44cfd4b5cab0d74cbdb0af6e58";
+    }
+    let mut seen = std::collections::BTreeSet::from([hash(&plain), hash(&full)]);
+    for other in [
+        "formats: [{type: qcow2}], publish: [{name: a, files: {}}]",
+        "formats: [{type: raw, name: b}], publish: [{name: a, files: {}}]",
+        "formats: [{type: raw, wrap: xz}], publish: [{name: a, files: {}}]",
+        "formats: [{type: ova}], publish: [{name: a, files: {}}]",
+        "formats: [{type: ova}], machine: {cpus: 2}, publish: [{name: a, files: {}}]",
+        "publish: [{name: a, files: {path: b}}]",
+        "publish: [{name: a, files: {pvc: {name: c}}}]",
+        "publish: [{name: a, pvc: {}}]",
+    ] {
+        assert!(seen.insert(hash(&spec(&format!("{{disk: {{size: 1Mi}}, {other}}}")))), "{other}");
+    }
+    let written = "{disk: {size: 1Mi}, formats: [{type: raw, wrap: none}], publish: [{name: b, files: {pvc: {accessModes: [ReadWriteOnce]}}}]}";
+    assert_eq!(hash(&spec(written)), hash(&plain), "a default written out changes no hash");
+    let machine = "{disk: {size: 1Mi}, machine: {cpus: 2}, publish: [{name: a, files: {}}]}";
+    assert_eq!(hash(&spec(machine)), hash(&plain), "raw files do not tell of the machine");
 }
 
 const PLAIN: &str = "{disk: {size: 1Gi}, publish: [{name: a, pvc: {}}]}";

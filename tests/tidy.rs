@@ -18,8 +18,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("api", &["units", "manifest", "report"]),
     ("engine::base", &["units"]),
     ("engine::codec", &["units", "engine::base"]),
+    ("engine::archive", &["units", "engine::base"]),
     ("engine::bootloader", &["units", "engine::base", "engine::codec"]),
-    ("engine::format", &["units", "engine::base", "engine::codec"]),
+    ("engine::format", &["units", "engine::base", "engine::codec", "engine::archive"]),
+    ("engine::partition", &["units", "engine::base"]),
     (
         "engine",
         &[
@@ -32,7 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
-    ("inspect", &["units", "engine::base", "engine::codec", "engine::format"]),
+    ("inspect", &["units", "engine::base", "engine::codec", "engine::format", "engine::partition"]),
     (
         "builder",
         &[
@@ -61,6 +63,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::base",
             "engine::codec",
             "engine::format",
+            "engine::partition",
         ],
     ),
     ("metrics", &[]),
@@ -68,7 +71,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts of the engine that have a row of their own.
-const ENGINE_PARTS: &[&str] = &["base", "codec", "bootloader", "format"];
+const ENGINE_PARTS: &[&str] = &["base", "codec", "archive", "bootloader", "format", "partition"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -4,12 +4,12 @@
 
 use axum::http::Request;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams};
+use kube::api::Api;
 use serde_json::{Value, json};
 use vmimage::api::crd;
 
 use crate::harness::{
-    CRD, alone, create, document, hello, install, kubectl, namespace, shared, until,
+    CRD, alone, create, document, hello, install, kubectl, namespace, shared, uninstall, until,
 };
 
 #[tokio::test]
@@ -31,13 +31,7 @@ async fn it_is_accepted_without_reserve() {
 #[tokio::test]
 async fn client_side_apply_takes_the_file_twice() {
     let (_gate, client) = alone().await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let _gone = definitions.delete(CRD, &DeleteParams::default()).await;
-    until("the definition is gone", async || match definitions.get_opt(CRD).await.unwrap() {
-        None => Ok(()),
-        Some(_) => Err("it is there".to_owned()),
-    })
-    .await;
+    uninstall(&client).await;
     let (created, text) = kubectl(&["apply", "-f", crd::FILE]);
     assert!(created && text.contains("created"), "{text}");
     let (again, text) = kubectl(&["apply", "-f", crd::FILE]);
@@ -111,14 +105,20 @@ async fn defaults_are_visible_in_what_is_stored() {
     let expected = json!({
         "architecture": "amd64",
         "disk": {"size": "1Mi"},
-        "formats": [{"type": "qcow2", "qcow2": {"compression": "none"}}],
+        "formats": [{"type": "qcow2", "wrap": "none", "qcow2": {
+            "clusterSize": "64Ki", "compat": "1.1", "compression": "none",
+            "lazyRefcounts": false, "preallocation": "off",
+        }}],
+        "machine": {
+            "cpus": 1, "diskBus": "sata", "memory": "512Mi", "nic": "e1000", "osType": "other",
+        },
         "publish": [{"name": "g", "pvc": {"accessModes": ["ReadWriteOnce"]}}],
         "build": {"maxAttempts": 3, "resources": {}, "timeoutSeconds": 3600},
         "suspend": false,
     });
     assert_eq!(stored["spec"], expected);
     let stored = create(&client, &space, &document("b", &json!({"disk": {"size": 512}}))).await;
-    assert_eq!(stored["spec"]["formats"], json!([{"type": "raw"}]));
+    assert_eq!(stored["spec"]["formats"], json!([{"type": "raw", "wrap": "none"}]));
 }
 
 #[tokio::test]

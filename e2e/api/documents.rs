@@ -5,9 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use kube::api::{Api, DynamicObject, PostParams};
+use vmimage::manifest::check::ROWS;
 use vmimage::manifest::{check, parse};
 
-use crate::harness::{kubectl, namespace, shared};
+use crate::harness::{any, document, kubectl, namespace, shared};
+
+#[path = "../../tests/support/documents.rs"]
+mod specs;
 
 /// Where the two may differ: the file, and why.
 const DIFFERENT: &[(&str, &str)] = &[
@@ -73,5 +78,44 @@ async fn api_server_and_desk_judge_alike() {
     }
     println!("{} documents, {} differ for a reason", files.len(), DIFFERENT.len());
     assert!(files.len() > 80, "{}", files.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The words of the API server about this spec; nothing if it takes it.
+async fn said(images: &Api<DynamicObject>, spec: &str) -> Option<String> {
+    let text = format!(
+        "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: t}}\nspec: {spec}\n"
+    );
+    let parsed = parse::parse(&text, &[]).unwrap_or_else(|e| panic!("{spec}: {e}")).remove(0);
+    let object = document("t", &serde_json::to_value(&parsed.image.spec).unwrap());
+    let object = serde_json::from_value(object).unwrap();
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    images.create(&dry, &object).await.err().map(|e| e.to_string())
+}
+
+#[tokio::test]
+async fn every_row_with_a_rule_is_told_in_the_same_words() {
+    let (_gate, client) = shared().await;
+    let space = namespace(&client, "rows").await;
+    let images = any(&client, &space, "vmimages.vmimage.dev/v1alpha1");
+    let (mut wrong, mut judged) = (Vec::new(), 0);
+    for (name, spec, ..) in specs::CASES {
+        let row = ROWS.iter().find(|row| row.name == *name).unwrap();
+        let told = said(&images, spec).await;
+        judged += 1;
+        let alike = match &told {
+            Some(text) => row.cel && text.contains(row.message),
+            None => !row.cel,
+        };
+        if !alike {
+            wrong.push(format!("{name}: {spec}: {told:?}"));
+        }
+    }
+    for spec in specs::ACCEPTED {
+        judged += 1;
+        wrong.extend(said(&images, spec).await.map(|told| format!("{spec}: {told}")));
+    }
+    println!("{judged} specs");
+    assert!(judged > 80, "{judged}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
@@ -61,6 +61,18 @@ pub(crate) async fn install(client: &Client, definition: &CustomResourceDefiniti
         // Handlers of the old schema end a moment later.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
+}
+
+/// Deletes the definition, with all images, and waits until it is gone.
+pub(crate) async fn uninstall(client: &Client) -> Api<CustomResourceDefinition> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let _gone = definitions.delete(CRD, &DeleteParams::default()).await;
+    until("the definition is gone", async || match definitions.get_opt(CRD).await.unwrap() {
+        None => Ok(()),
+        Some(_) => Err("it is there".to_owned()),
+    })
+    .await;
+    definitions
 }
 
 /// A namespace of the test's own.

@@ -2,11 +2,10 @@
 //!
 //! Invariant: the spec is never written, and what is ours in managedFields is ours alone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use vmimage::api::labels;
@@ -16,7 +15,7 @@ use vmimage::report::{BuildResult, Report};
 
 use crate::harness::{
     CRD, Running, alone, any, client, config, create, document, hello, image, list, names,
-    namespace, shared, stands, until,
+    namespace, shared, stands, uninstall, until,
 };
 
 const JOBS: &str = "jobs.batch/v1";
@@ -139,41 +138,6 @@ fn fields_are_ours_alone(
     assert!(marks["fieldsV1"]["f:spec"].is_null(), "{marks}");
 }
 
-/// Until the first status and until the Job, seen by a client that asks every 2 ms.
-#[tokio::test]
-async fn first_status_and_job_within_300_ms() {
-    let (_gate, client) = alone().await;
-    crate::harness::install(&client, &vmimage::api::crd::definition().unwrap()).await;
-    let space = namespace(&client, "speed").await;
-    let running = Running::start(&[]).await;
-    let (mut status, mut job) = (Vec::new(), Vec::new());
-    for number in 0..20 {
-        let name = format!("speed-{number}");
-        let start = Instant::now();
-        create(&client, &space, &document(&name, &hello(&name))).await;
-        let (mut told, mut made) = (None, None);
-        while told.is_none() || made.is_none() {
-            assert!(start.elapsed() < Duration::from_secs(10), "{told:?} {made:?}");
-            if made.is_none() && names(&client, &space, JOBS).await.len() > number {
-                made = Some(start.elapsed());
-            }
-            if told.is_none() && !image(&client, &space, &name).await.status.is_null() {
-                told = Some(start.elapsed());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        status.push(told.unwrap());
-        job.push(made.unwrap());
-    }
-    running.stop().await;
-    for (what, times) in [("Job", &mut job), ("first status", &mut status)] {
-        times.sort();
-        let (median, last) = (times[10].as_millis(), times[19].as_millis());
-        println!("{what}: median {median} ms, slowest {last} ms of 20");
-        assert!(median < 300, "{what}: {median} ms");
-    }
-}
-
 #[tokio::test]
 async fn only_the_named_namespaces_are_watched() {
     let (_gate, client) = shared().await;
@@ -233,13 +197,7 @@ async fn deletion_is_not_held_up_and_a_successor_waits_for_what_is_left() {
 #[tokio::test]
 async fn without_the_definition_it_ends_with_a_word() {
     let (_gate, client) = alone().await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let _gone = definitions.delete(CRD, &DeleteParams::default()).await;
-    until("the definition is gone", async || match definitions.get_opt(CRD).await.unwrap() {
-        None => Ok(()),
-        Some(_) => Err("it is there".to_owned()),
-    })
-    .await;
+    let definitions = uninstall(&client).await;
     let listen = ([127, 0, 0, 1], 0).into();
     let metrics = Metrics::new("test").unwrap().into();
     let (_stop, stopping) = watch::channel(false);

@@ -33,6 +33,7 @@ mod c210_timeout;
 mod c220_latency;
 mod c230_shutdown;
 mod c240_invalid_objects;
+mod c250_files;
 mod c900_rbac;
 
 use serde_json::{Value, json};

@@ -91,10 +91,11 @@ pub struct Published {
     /// The PersistentVolumeClaim that holds it.
     #[serde(rename = "ref")]
     pub reference: Reference,
-    /// SHA-256 of the bytes in the volume: `sha256sum disk.img` prints the same.
+    /// SHA-256 of the bytes in the volume: `sha256sum disk.img` prints the same. Of files it is that
+    /// of `SHA256SUMS`, which has theirs.
     #[schemars(length(max = 71))]
     pub digest: String,
-    /// Number of the bytes in the volume.
+    /// Number of the bytes in the volume: of the disk, or of all files.
     pub size_bytes: i64,
     /// Hash of the content and what shapes this target.
     #[schemars(length(max = 64))]

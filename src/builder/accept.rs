@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use super::{Error, Params};
 use crate::engine::Inputs;
-use crate::manifest::types::Pvc;
+use crate::manifest::types::Target;
 use crate::manifest::{VMImage, check, hash, parse};
 
 /// The hashes of a build.
@@ -37,10 +37,10 @@ pub(super) fn read(path: &Path) -> Result<VMImage, Error> {
     Ok(image)
 }
 
-/// The claim of the publish entry `name`.
-pub(super) fn target<'a>(image: &'a VMImage, name: &str) -> Result<&'a Pvc, Error> {
+/// The publish entry `name`.
+pub(super) fn target<'a>(image: &'a VMImage, name: &str) -> Result<&'a Target, Error> {
     let entry = image.spec.publish.iter().find(|target| target.name == name);
-    entry.and_then(|target| target.pvc.as_ref()).ok_or_else(|| Error::Target {
+    entry.ok_or_else(|| Error::Target {
         name: name.to_owned(),
         known: image.spec.publish.iter().map(|target| target.name.clone()).collect(),
     })
@@ -49,12 +49,12 @@ pub(super) fn target<'a>(image: &'a VMImage, name: &str) -> Result<&'a Pvc, Erro
 /// Computes the hashes again and compares them with those of the caller.
 pub(super) fn hashes(
     image: &VMImage,
-    pvc: &Pvc,
+    target: &Target,
     inputs: &Inputs,
     params: &Params,
 ) -> Result<Hashes, Error> {
     let content = hash::content_hash(&image.spec, &inputs.digests())?;
-    let target = hash::pvc_hash(&content, pvc);
+    let target = hash::target_hash(&content, &image.spec, target).unwrap_or_default();
     same("contentHash", &content, &params.content_hash)?;
     same("targetHash", &target, &params.target_hash)?;
     Ok(Hashes { content, target })

@@ -39,7 +39,7 @@ pub enum Error {
         problems: Vec<Problem>,
     },
     /// There is no such entry to publish.
-    #[error("spec.publish has no entry {name:?} with a pvc; it has: {}", known.join(", "))]
+    #[error("spec.publish has no entry {name:?}; it has: {}", known.join(", "))]
     Target {
         /// The entry that was asked for.
         name: String,
@@ -124,8 +124,12 @@ pub const fn code_of(kind: Kind) -> Code {
 
 fn publish_code(error: &publish::Error) -> Code {
     match error {
-        publish::Error::TooSmall { .. } => Code::VolumeTooSmall,
-        publish::Error::HoldsOther { .. } => Code::VolumeHoldsOther,
+        publish::Error::TooSmall { .. } | publish::Error::FilesTooSmall { .. } => {
+            Code::VolumeTooSmall
+        }
+        publish::Error::HoldsOther { .. } | publish::Error::HoldsOtherFiles { .. } => {
+            Code::VolumeHoldsOther
+        }
         publish::Error::Engine(error) => code_of(error.kind()),
     }
 }

@@ -22,9 +22,9 @@ pub struct Made<'a> {
     pub virtual_size: u64,
 }
 
-/// The manifest of a build that wrote `outputs`.
+/// The manifest of a build that wrote `outputs` with the writers `used`.
 #[must_use]
-pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>) -> BuildManifest {
+pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>, used: &[&str]) -> BuildManifest {
     let paths = source::sources(&made.image.spec).into_iter().map(|(path, _)| path);
     let inputs = paths.filter_map(|path| {
         let input = made.inputs.get(&path)?;
@@ -43,18 +43,17 @@ pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>) -> BuildManife
         content_digest: made.content_digest.to_owned(),
         virtual_size: made.virtual_size,
         inputs: inputs.collect(),
-        writers: writers(made.image, &outputs),
+        writers: writers(made.image, used),
         outputs,
     }
 }
 
-/// The writers whose bytes are in `outputs`.
-fn writers(image: &VMImage, outputs: &[OutputEntry]) -> Vec<WriterEntry> {
+/// The writers whose bytes are in the outputs, in the order of the table.
+fn writers(image: &VMImage, used: &[&str]) -> Vec<WriterEntry> {
     let sector = image.spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some());
-    let used = |name: &str| match name {
+    let table = hash::WRITERS.into_iter().filter(|(name, _)| match *name {
         "sector" => sector,
-        format => outputs.iter().any(|output| output.kind == format),
-    };
-    let table = hash::WRITERS.into_iter().filter(|(name, _)| used(name));
+        name => used.contains(&name),
+    });
     table.map(|(name, version)| WriterEntry { name: name.to_owned(), version }).collect()
 }

@@ -10,6 +10,8 @@
 
 mod accept;
 mod error;
+pub mod files;
+mod fill;
 mod manifest;
 mod watch;
 
@@ -25,10 +27,10 @@ use fs_err as fs;
 
 use crate::engine::base::SectorSource;
 use crate::engine::{self, Inputs};
-use crate::publish::volume;
-use crate::report::{BuildResult, Code, MANIFEST_FRAME, OutputEntry, Report};
+use crate::report::{BuildResult, Code, MANIFEST_FRAME, Report};
 
 pub use error::{Error, chain, code_of};
+use files::Ready;
 pub use manifest::{Made, build_manifest};
 use watch::Watch;
 
@@ -96,49 +98,39 @@ pub fn run(params: &Params, host: &dyn Host) -> Code {
 /// The stages of a build.
 fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
     let image = watch.stage("read", || accept::read(&params.document))?;
-    let pvc = accept::target(&image, &params.target)?;
+    let target = accept::target(&image, &params.target)?;
     let inputs = watch.stage("inputs", || Ok(Inputs::resolve(&image.spec, None)?))?;
-    let hashes = accept::hashes(&image, pvc, &inputs, params)?;
+    let hashes = accept::hashes(&image, target, &inputs, params)?;
     let medium: Arc<dyn SectorSource> =
         watch.stage("build", || Ok(Arc::new(engine::build(&image.spec, &inputs)?)))?;
+    let planned = match &target.files {
+        Some(_) => engine::files::plan(&image, &hashes.content, medium.len())?,
+        None => Vec::new(),
+    };
     let build_millis = watch.millis();
-    let place = volume::Params { directory: &params.volume, target_hash: &hashes.target };
-    let virtual_size = medium.len();
-    let published =
-        watch.stage("publish", || Ok(volume::publish(Arc::clone(&medium), &place, watch)?))?;
-    let content_digest = if published.size == virtual_size {
-        published.digest.clone()
-    } else {
-        // The volume's disk is padded: the content has a digest of its own.
-        watch.stage("digest", || Ok(engine::base::digest(&*medium, watch)?))?
-    };
-    let output = OutputEntry {
-        name: params.target.clone(),
-        kind: "raw".to_owned(),
-        file: "disk.img".to_owned(),
-        options: serde_json::Value::Null,
-        digest: published.digest.clone(),
-        size: published.size,
-    };
-    let made = Made {
+    let ready = Ready {
         image: &image,
         inputs: &inputs,
         content_hash: &hashes.content,
-        content_digest: &content_digest,
-        virtual_size,
+        medium: &medium,
+        files: &planned,
     };
-    let manifest = to_json(&build_manifest(&made, vec![output]))?;
+    let filled = match &target.files {
+        Some(files) => fill::directory(&ready, files, params, watch)?,
+        None => fill::volume(&ready, params, watch)?,
+    };
+    let manifest = to_json(&filled.manifest)?;
     let result = BuildResult {
-        content_hash: hashes.content,
-        target_hash: hashes.target,
-        content_digest,
-        virtual_size,
-        target_digest: published.digest,
-        target_size: published.size,
+        content_digest: filled.manifest.content_digest,
+        virtual_size: medium.len(),
+        target_digest: filled.published.digest,
+        target_size: filled.published.size,
         manifest_digest: crate::manifest::source::digest(manifest.as_bytes()),
-        reused: published.reused,
+        reused: filled.published.reused,
         build_millis,
         publish_millis: watch.millis().saturating_sub(build_millis),
+        content_hash: hashes.content,
+        target_hash: hashes.target,
     };
     Ok(Outcome { result, manifest })
 }

@@ -1,21 +1,26 @@
-//! `vmimage check`: every problem of some documents.
+//! `vmimage check`: every problem of some documents; of image files, if a format is named.
 //!
 //! Writes no file. Invariant: what it accepts, `build` builds, short of a full disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::args::CheckArgs;
 use super::document::{File, Prepared};
 use super::failure::{Failure, Failures};
+use super::image;
 use super::output::Output;
 use crate::manifest::Override;
 use crate::units::ByteSize;
 
 /// Runs the verb.
-pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<(), Failures> {
-    let CheckArgs { files, file, set } = args;
+pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
+    let CheckArgs { files, file, set, source } = args;
+    if source.from.is_some() || source.detect {
+        let paths: Vec<PathBuf> = file.iter().chain(files).cloned().collect();
+        return image::check::run(&paths, source, output);
+    }
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for path in file.iter().chain(files) {
@@ -31,11 +36,14 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<(), Failures> {
         for (file, prepared) in &accepted {
             output.line(&describe(file, prepared))?;
         }
-        return Failures::collect(failures).map_or(Ok(()), Err);
+        return Failures::collect(failures).map_or(Ok(0), Err);
     }
     match Failures::collect(failures) {
         Some(failures) => Err(failures),
-        None => Ok(output.json(&accepted.iter().map(to_json).collect::<Vec<_>>())?),
+        None => {
+            output.json(&accepted.iter().map(to_json).collect::<Vec<_>>())?;
+            Ok(0)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! From a file on the desk to accepted documents with their disk planned.
+//! From a file on the desk to accepted documents with their disk and files planned.
 //!
 //! Writes nothing. Invariant: every failure names the file, and the line and column of its field;
 //! what comes out of `prepare` can fail only by reading or writing.
@@ -12,6 +12,7 @@ use fs_err as fs;
 
 use super::failure::{Failure, Failures};
 use crate::engine::base::{Kind, SectorSource};
+use crate::engine::files::{self, Planned};
 use crate::engine::{self, Inputs};
 use crate::manifest::parse::MAX_TEXT;
 use crate::manifest::{
@@ -39,6 +40,8 @@ pub(super) struct Prepared {
     pub(super) content_hash: String,
     /// Its disk.
     pub(super) medium: Arc<dyn SectorSource>,
+    /// Its image files.
+    pub(super) files: Vec<Planned>,
 }
 
 impl File {
@@ -95,19 +98,13 @@ impl File {
             };
             return Err(problems.into_iter().map(failure).collect());
         }
-        self.plan(&document).map_err(|failure| vec![failure]).map(|planned| {
-            let (inputs, content_hash, medium) = planned;
-            Prepared { image: document.image, inputs, content_hash, medium }
-        })
+        self.plan(document).map_err(|failure| vec![failure])
     }
 
-    fn plan(
-        &self,
-        document: &Document,
-    ) -> Result<(Inputs, String, Arc<dyn SectorSource>), Failure> {
+    fn plan(&self, document: Document) -> Result<Prepared, Failure> {
         let spec = &document.image.spec;
         let placed = |failure: Failure| match failure.field.clone() {
-            Some(field) => self.at(document, failure, &field),
+            Some(field) => self.at(&document, failure, &field),
             None => failure,
         };
         let inputs = Inputs::resolve(spec, Some(&self.directory)).map_err(|error| {
@@ -122,7 +119,15 @@ impl File {
             placed(Failure::new(Code::Bug, error.to_string()).of_field(error.path.as_str()))
         })?;
         let medium = engine::build(spec, &inputs).map_err(|e| placed(Failure::from(&e)))?;
-        Ok((inputs, content_hash, Arc::new(medium)))
+        let files = files::plan(&document.image, &content_hash, medium.len())
+            .map_err(|e| placed(Failure::from(&e)))?;
+        Ok(Prepared {
+            image: document.image,
+            inputs,
+            content_hash,
+            medium: Arc::new(medium),
+            files,
+        })
     }
 
     fn at(&self, document: &Document, failure: Failure, field: &str) -> Failure {

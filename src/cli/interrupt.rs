@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::Failure;
-use crate::engine::base::{Error, Kind};
+use crate::engine::base::{Error, Kind, Progress};
 use crate::report::Code;
 
 /// Whether the user asked to stop.
@@ -36,5 +36,14 @@ impl Interrupt {
             return Err(Error::new(Kind::Cancelled, "interrupted; nothing was changed"));
         }
         Ok(())
+    }
+}
+
+/// A step that is not shown, but ends when the user asks.
+impl Progress for Interrupt {
+    fn begin(&self, _: &str, _: u64) {}
+
+    fn advance(&self, _: u64) -> Result<(), Error> {
+        self.check()
     }
 }

@@ -15,7 +15,7 @@ mod document;
 mod excerpt;
 mod explain;
 mod failure;
-mod files;
+mod image;
 mod inspect;
 mod interrupt;
 mod output;
@@ -37,6 +37,12 @@ pub const INTERRUPTED: u8 = 130;
 /// The exit code of a command line that is not understood.
 pub const USAGE: u8 = 2;
 
+/// The exit code of `compare` for images that are not equal.
+pub const DIFFERENT: u8 = 3;
+
+/// The exit code of `check` for images that are sound but lose room.
+pub const LEAKS: u8 = 4;
+
 /// Runs the program with this command line and returns its exit code.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -57,8 +63,13 @@ fn dispatch(cli: Cli) -> u8 {
     let output = Output::new(global);
     let result = match verb {
         Verb::Build(args) => build::run(&args, &output).map(|()| 0),
-        Verb::Check(args) => check::run(&args, &output).map(|()| 0),
+        Verb::Check(args) => check::run(&args, &output),
         Verb::Inspect(args) => inspect::run(&args, &output).map(|()| 0),
+        Verb::Convert(args) => image::convert::run(&args, &output).map(|()| 0),
+        Verb::Compare(args) => image::compare::run(&args, &output),
+        Verb::Measure(args) => image::measure::run(&args, &output).map(|()| 0),
+        Verb::Resize(args) => image::resize::run(&args, &output).map(|()| 0),
+        Verb::Digest(args) => image::digest::run(&args, &output).map(|()| 0),
         Verb::Explain(args) => explain::run(&args, &output).map(|()| 0),
         Verb::Completions(args) => completions::run(&args, &output).map(|()| 0),
         Verb::Builder(args) => pod::run(args),

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::args::{Color, Global};
 use super::excerpt::{Excerpt, excerpt, visible};
 use super::failure::{Failure, Failures, Spot};
+use crate::inspect::NAMES;
 use crate::manifest::Place;
 use crate::report::Code;
 
@@ -46,6 +47,18 @@ impl Output {
     #[must_use]
     pub(super) const fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// How wide a map of a disk may be drawn, and whether with block characters.
+    #[must_use]
+    pub(super) fn drawing(&self) -> (usize, bool) {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let columns = || variable("COLUMNS").and_then(|text| text.parse().ok());
+        let terminal = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col);
+        let columns = terminal.filter(|width| *width > 0).or_else(columns).unwrap_or(80);
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
+        let utf8 = locale.unwrap_or_default().to_lowercase().replace('-', "").contains("utf8");
+        (usize::from(columns).saturating_sub(NAMES).clamp(16, 1024), utf8)
     }
 
     /// Prints one line of the result.

@@ -42,13 +42,13 @@ pub struct ClaimRules {
 }
 
 impl ClaimRules {
-    /// The request for a disk of `disk` bytes (whole MiB) in a Filesystem volume of `class`.
-    pub fn request(&self, disk: ByteSize, class: Option<&str>) -> Result<ByteSize, SizeOverflow> {
+    /// The request for a Filesystem volume of `class` that is to hold this (whole MiB).
+    pub fn request(&self, holds: ByteSize, class: Option<&str>) -> Result<ByteSize, SizeOverflow> {
         let class = class.unwrap_or(ANY_CLASS);
         let overhead = self.class_overhead.get(class).copied().unwrap_or(0).max(self.overhead);
         let minimum = |name| self.class_minimum.get(name).copied().unwrap_or_default();
         let floor = minimum(class).max(minimum(ANY_CLASS));
-        Ok(disk.with_overhead(overhead)?.max(floor))
+        Ok(holds.with_overhead(overhead)?.max(floor))
     }
 }
 

@@ -269,6 +269,8 @@ fn last_state(container: ContainerStatus) -> Option<State> {
 pub(super) struct Wanted {
     /// The target's name.
     pub target: String,
+    /// The target's kind.
+    pub kind: &'static str,
     /// targetHash.
     pub target_hash: String,
     /// contentHash.
@@ -281,8 +283,8 @@ pub(super) struct Wanted {
     pub class: Option<String>,
     /// Access modes, as Kubernetes names them.
     pub access_modes: Vec<String>,
-    /// The request it asks for; none to work it out from the disk's size.
+    /// The request it asks for; none to work it out from what the volume holds.
     pub request: Option<ByteSize>,
-    /// The disk's size, padded to whole MiB.
-    pub disk: ByteSize,
+    /// What the volume is to hold, in whole MiB: the padded disk, or all files at their largest.
+    pub holds: ByteSize,
 }

@@ -270,7 +270,7 @@ fn count(
     };
     for wanted in &accepted.wanted {
         if told(&wanted.target, status) && !told(&wanted.target, previous) {
-            context.metrics.published("pvc");
+            context.metrics.published(wanted.kind);
         }
     }
 }

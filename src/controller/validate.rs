@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::observe::Wanted;
 use crate::api::{Image, names};
 use crate::manifest::types::{AccessMode, Spec, Target};
-use crate::manifest::{check, disk_size, hash, parse};
+use crate::manifest::{check, disk_size, hash, parse, room};
 
 /// Volumes hold disks in whole MiB.
 const DISK_UNIT: u64 = 1 << 20;
@@ -80,16 +80,19 @@ fn wanted(
     target: &Target,
     content_hash: &str,
 ) -> Result<Wanted, Refusal> {
-    let Some(pvc) = &target.pvc else {
+    let whole = (target.claim(), hash::target_hash(content_hash, spec, target));
+    let (Some(pvc), Some(target_hash)) = whole else {
         return Err(Refusal::InvalidSpec(format!("target {} has no kind", target.name)));
     };
-    let target_hash = hash::pvc_hash(content_hash, pvc);
     let base = names::base(image.namespace(), image.name(), &target.name, &target_hash);
-    let disk = disk_size(spec)
-        .round_up(DISK_UNIT)
-        .map_err(|e| Refusal::InvalidSpec(format!("spec.disk.size: {e}")))?;
+    let holds = match &target.files {
+        Some(_) => room(spec),
+        None => disk_size(spec).round_up(DISK_UNIT),
+    };
+    let holds = holds.map_err(|e| Refusal::InvalidSpec(format!("spec.disk.size: {e}")))?;
     Ok(Wanted {
         target: target.name.clone(),
+        kind: target.kind(),
         claim: pvc.name.clone().unwrap_or_else(|| base.clone()),
         target_hash,
         content_hash: content_hash.to_owned(),
@@ -97,7 +100,7 @@ fn wanted(
         class: pvc.storage_class_name.clone(),
         access_modes: pvc.access_modes.iter().map(|mode| access_mode(*mode).to_owned()).collect(),
         request: pvc.request.map(|size| size.0),
-        disk,
+        holds,
     })
 }
 

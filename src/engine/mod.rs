@@ -8,13 +8,16 @@
 //! Knows no Kubernetes. Invariant: the same spec and inputs give the same bytes, whatever the
 //! number of threads, the clock, the user or the machine.
 
+pub mod archive;
 pub mod base;
 pub mod bootloader;
 pub mod codec;
+pub mod files;
 pub mod format;
 pub mod inputs;
 pub mod layout;
 pub mod make;
+pub mod partition;
 pub mod plan;
 
 use crate::manifest::Spec;

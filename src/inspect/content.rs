@@ -2,6 +2,7 @@
 //!
 //! Knows no image format. Invariant: memory does not grow with the disk; holes are not read.
 
+use super::drawing::Cells;
 use super::report::{BootSector, Content, Range};
 use crate::engine::base::{Error, SectorSource, Silent, digest, is_zero};
 use crate::units::SECTOR;
@@ -16,12 +17,12 @@ const MAX_HASHED: u64 = 64 << 30;
 const BATCH: u64 = 1 << 20;
 
 /// Looks at all of `medium`.
-pub(super) fn look(medium: &dyn SectorSource) -> Result<Content, Error> {
+pub(super) fn look(medium: &dyn SectorSource, width: usize) -> Result<Content, Error> {
     let digest = match medium.len() {
         0..=MAX_HASHED => Some(digest(medium, &Silent)?),
         _ => None,
     };
-    let mut runs = Runs::default();
+    let mut runs = Runs { cells: Cells::new(medium.len(), width), ..Runs::default() };
     let mut buffer = Vec::new();
     let mut at = 0;
     while let Some(extent) = medium.next_extent(at).filter(|e| e.start() < medium.len()) {
@@ -46,6 +47,7 @@ pub(super) fn look(medium: &dyn SectorSource) -> Result<Content, Error> {
         data_bytes: runs.bytes,
         data: runs.listed,
         more: runs.more,
+        cells: runs.cells.thousandths(),
     })
 }
 
@@ -57,6 +59,7 @@ struct Runs {
     more: u64,
     /// Where the last run ends.
     end: Option<u64>,
+    cells: Cells,
 }
 
 impl Runs {
@@ -74,6 +77,7 @@ impl Runs {
 
     fn sector(&mut self, start: u64, end: u64) {
         self.bytes += end - start;
+        self.cells.add(start, end - start);
         let grows = self.end == Some(start);
         self.end = Some(end);
         let room = self.listed.len() < MAX_RUNS;
@@ -155,19 +159,21 @@ mod tests {
             bytes[run * 4096 + 511] = 1;
             bytes[run * 4096 + 512] = 1;
         }
-        let content = look(&ByteSource::new(bytes)).unwrap();
+        let content = look(&ByteSource::new(bytes), 3).unwrap();
         assert_eq!(content.data.len(), MAX_RUNS);
         assert_eq!(content.more, 36);
         assert_eq!(content.data_bytes, 100 * 1024);
         assert_eq!(content.data[1], Range { start: 4096, end: 5120 });
         assert!(!content.boot_signature);
         assert_eq!(content.boot_sector, None);
+        // 100 KiB of the first MiB: 97.7 thousandths.
+        assert_eq!(content.cells, [98, 0, 0]);
     }
 
     #[test]
     fn short_and_empty_disks_are_fine() {
         for len in [0, 1, 511] {
-            let content = look(&ByteSource::new(vec![1; len])).unwrap();
+            let content = look(&ByteSource::new(vec![1; len]), 3).unwrap();
             assert_eq!(content.data_bytes, len as u64);
             assert!(!content.boot_signature);
         }

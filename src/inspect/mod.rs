@@ -4,65 +4,70 @@
 //! report has a bounded size, whatever the file says; the data is read twice (digest, map), holes never.
 
 mod content;
+mod drawing;
 mod report;
 
 use std::sync::Arc;
 
 use crate::engine::base::{Deny, Error, Extent, SectorSource};
-use crate::engine::format::{self, Census, FormatName, Image as _, qcow2};
+use crate::engine::format::{self, FormatName, Image};
+use crate::engine::partition;
 
-pub use report::{BootSector, Clusters, Content, Qcow2, Range, Report};
+pub use report::{BootSector, Content, Mapped, NAMES, Range, Report};
+
+/// Columns of the drawn map where nobody says how many there are.
+pub const WIDTH: usize = 64;
 
 /// Looks into `source`, a file of this format (see `engine::format::detect`).
 pub fn inspect(source: Arc<dyn SectorSource>, format: FormatName) -> Result<Report, Error> {
-    let file_size = source.len();
-    let allocated = source.extents().map(Extent::len).sum();
-    let (medium, qcow2) = match format {
-        FormatName::Raw => (source, None),
-        FormatName::Qcow2 => {
-            let image = qcow2::Image::open(source)?;
-            let details = details(image.header(), image.census()?);
-            (Arc::new(image) as Arc<dyn SectorSource>, Some(details))
-        }
-        other => (format::open(source, other, &Deny)? as Arc<dyn SectorSource>, None),
-    };
-    let content = content::look(&*medium)?;
-    Ok(Report { format, file_size, virtual_size: medium.len(), allocated, qcow2, content })
+    let image = format::open(Arc::clone(&source), format, &Deny)?;
+    inspect_image(&*source, &*image, WIDTH)
 }
 
-fn details(header: &qcow2::Details, census: Census) -> Qcow2 {
-    let features = [
-        (header.compression == qcow2::Compression::Zstd, "compression type"),
-        (header.dirty, "dirty bit"),
-        (header.lazy_refcounts, "lazy refcounts"),
-    ];
-    Qcow2 {
-        version: header.version,
-        cluster_size: header.cluster_size,
-        compression_type: match header.compression {
-            qcow2::Compression::Zstd => "zstd".to_owned(),
-            qcow2::Compression::Zlib | qcow2::Compression::None => "zlib".to_owned(),
-        },
-        refcount_bits: header.refcount_bits,
-        features: features
-            .into_iter()
-            .filter(|(set, _)| *set)
-            .map(|(_, name)| name.to_owned())
-            .collect(),
-        snapshots: header.snapshots,
-        clusters: Clusters {
-            data: census.data,
-            compressed: census.compressed,
-            zero: census.zero,
-            unallocated: census.unallocated,
-        },
+/// Looks into an open image, which came from `file`. The map is drawn in `width` columns.
+pub fn inspect_image(
+    file: &dyn SectorSource,
+    image: &dyn Image,
+    width: usize,
+) -> Result<Report, Error> {
+    Ok(Report {
+        format: image.format(),
+        file_size: file.len(),
+        virtual_size: image.len(),
+        allocated: file.extents().map(Extent::len).sum(),
+        details: image.details(),
+        units: image.census()?,
+        content: content::look(image, width)?,
+        partitions: partition::read(image)?,
+    })
+}
+
+/// Which ranges of the disk may hold data, all of them from the first byte to the last.
+#[must_use]
+pub fn map(image: &dyn Image) -> Vec<Mapped> {
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    let mut add = |start: u64, end: u64, data: bool| {
+        if start < end {
+            ranges.push(Mapped { start, length: end - start, data });
+        }
+    };
+    for extent in image.extents() {
+        add(at, extent.start(), false);
+        add(extent.start(), extent.end(), true);
+        at = extent.end();
     }
+    add(at, image.len(), false);
+    ranges
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::engine::base::{ByteSource, MemorySink, Silent, Work};
+    use crate::engine::format::{Census, qcow2};
 
     /// A disk of 1 MiB with a boot sector, and a byte in the middle.
     fn disk() -> Vec<u8> {
@@ -96,10 +101,9 @@ mod tests {
         let file = ByteSource::new(sink.into_bytes());
         let report = inspect(Arc::new(file), FormatName::Qcow2).unwrap();
         assert_eq!(report.content, raw.content);
-        let details = report.qcow2.as_ref().unwrap();
-        assert_eq!(details.features, ["compression type"]);
-        let wanted = Clusters { data: 0, compressed: 2, zero: 0, unallocated: 14 };
-        assert_eq!(details.clusters, wanted);
+        assert_eq!(report.details["features"], json!(["compression type"]));
+        let Census { unit, data, compressed, zero, unallocated } = report.units;
+        assert_eq!((unit, data, compressed, zero, unallocated), (65_536, 0, 2, 0, 14));
     }
 
     #[test]
@@ -119,24 +123,47 @@ mod tests {
         // python3 -c 'import sys; b=bytearray(1<<20); b[:3]=b"\xeb\xfe\x90"; b[510:512]=b"\x55\xaa"
         //   b[300000]=1; sys.stdout.buffer.write(b)' | sha256sum
         let digest = "2fe491f69f4035b68e1ea1422f94f92007ab060bc43b2015b8dc324b60be86c0";
-        let text = format!(
-            "format          qcow2\n\
-             file size       458752 bytes, 458752 allocated\n\
-             virtual size    1048576 bytes (1Mi)\n\
-             qcow2           version 3, clusters of 65536 bytes, zlib, refcounts of 16 bits\n\
-             clusters        2 data, 0 compressed, 0 zero, 14 unallocated\n\
-             digest          sha256:{digest}\n\
-             boot sector     program (signature 55 AA)\n\
-             data            1024 bytes in 2 runs\n\
-             \x20               0..512\n\
-             \x20               299520..300032\n"
-        );
-        assert_eq!(report.text(), text);
+        let text = report.text(false);
+        for line in [
+            "format          qcow2\n",
+            "file size       458752 bytes, 458752 allocated\n",
+            "virtual size    1048576 bytes (1Mi)\n",
+            "cluster size    65536\n",
+            "refcount bits   16\n",
+            "units           65536 bytes each: 2 data, 14 unallocated\n",
+            &format!("digest          sha256:{digest}\n"),
+            "boot sector     program (signature 55 AA)\n",
+            "data            1024 bytes in 2 runs\n                0..512\n                299520..300032\n",
+            "map             -",
+        ] {
+            let squeezed = |text: &str| text.replace(' ', "");
+            assert!(squeezed(&text).contains(&squeezed(line)), "{line}: {text}");
+        }
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["format"], "qcow2");
         assert_eq!(json["virtualSize"], 1 << 20);
         assert_eq!(json["content"]["digest"], format!("sha256:{digest}"));
         assert_eq!(json["content"]["bootSector"], "program");
-        assert_eq!(json["qcow2"]["clusters"]["data"], 2);
+        assert_eq!(json["units"]["data"], 2);
+        assert_eq!(json["details"]["clusterSize"], 65_536);
+    }
+
+    #[test]
+    fn a_map_covers_the_disk_without_gaps() {
+        let params = qcow2::Params::default();
+        let sink = MemorySink::default();
+        let work = Work { threads: 1, progress: &Silent };
+        qcow2::write(&ByteSource::new(disk()), &sink, &params, &work).unwrap();
+        let file = Arc::new(ByteSource::new(sink.into_bytes()));
+        let image = format::open(file, FormatName::Qcow2, &Deny).unwrap();
+        let seen: Vec<_> = map(&*image).iter().map(|m| (m.start, m.length, m.data)).collect();
+        let kib = |n: u64| n << 10;
+        let wanted = [
+            (0, kib(64), true),
+            (kib(64), kib(192), false),
+            (kib(256), kib(64), true),
+            (kib(320), kib(704), false),
+        ];
+        assert_eq!(seen, wanted);
     }
 }

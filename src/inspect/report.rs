@@ -3,12 +3,18 @@
 //! Finds nothing itself. Invariant: numbers are exact bytes in both forms; the JSON names are a
 //! contract with scripts.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::engine::format::FormatName;
+use super::drawing;
+use crate::engine::format::{Census, FormatName};
+use crate::engine::partition::{Kind, Table};
 use crate::units::ByteSize;
+
+/// Columns of the names in front of a text's lines.
+pub const NAMES: usize = 18;
 
 /// What an image file is, and what lies in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,45 +28,15 @@ pub struct Report {
     pub virtual_size: u64,
     /// Bytes of the file that are not holes.
     pub allocated: u64,
-    /// More about a qcow2 file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub qcow2: Option<Qcow2>,
+    /// What the file's headers say.
+    pub details: Map<String, Value>,
+    /// How the units of the disk are stored.
+    pub units: Census,
     /// What lies on the disk.
     pub content: Content,
-}
-
-/// More about a qcow2 file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Qcow2 {
-    /// 2 or 3.
-    pub version: u32,
-    /// Bytes of a cluster.
-    pub cluster_size: u64,
-    /// How compressed clusters are compressed, whether there are any or not.
-    pub compression_type: String,
-    /// Width of a reference count.
-    pub refcount_bits: u32,
-    /// Features that are set, by QEMU's names.
-    pub features: Vec<String>,
-    /// Internal snapshots; their contents are not looked at.
-    pub snapshots: u32,
-    /// How many clusters of the disk are stored how.
-    pub clusters: Clusters,
-}
-
-/// Clusters of the disk by how they are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Clusters {
-    /// Stored as they are.
-    pub data: u64,
-    /// Compressed.
-    pub compressed: u64,
-    /// Marked as zero.
-    pub zero: u64,
-    /// Not mentioned.
-    pub unallocated: u64,
+    /// The partition table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<Table>,
 }
 
 /// What lies on the disk.
@@ -81,6 +57,9 @@ pub struct Content {
     pub data: Vec<Range>,
     /// How many runs there are beside them.
     pub more: u64,
+    /// For every column of the map: how many of its thousandths are not zero, rounded up.
+    #[serde(skip)]
+    pub cells: Vec<u16>,
 }
 
 /// What a first sector with the signature 55 AA is.
@@ -120,51 +99,108 @@ pub struct Range {
     pub end: u64,
 }
 
+/// A range of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Mapped {
+    /// First byte.
+    pub start: u64,
+    /// Number of bytes.
+    pub length: u64,
+    /// Whether it may hold something other than zeros.
+    pub data: bool,
+}
+
+impl fmt::Display for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { start, length, data } = self;
+        write!(f, "{start}\t{length}\t{}", if *data { "data" } else { "zero" })
+    }
+}
+
 impl Report {
-    /// The report as lines for people.
+    /// The report as lines for people. The map is drawn with block characters, or in ASCII.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, unicode: bool) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{name:<16}{value}");
+            let _ = writeln!(text, "{name:<NAMES$}{value}");
         };
         line("format", self.format.as_str());
         let allocated = self.allocated;
         line("file size", &format!("{} bytes, {allocated} allocated", self.file_size));
         let short = ByteSize::bytes(self.virtual_size);
         line("virtual size", &format!("{} bytes ({short})", self.virtual_size));
-        if let Some(qcow2) = &self.qcow2 {
-            qcow2.lines(&mut line);
+        for (name, value) in &self.details {
+            if let Some(value) = plain(value) {
+                line(&words(name), &value);
+            }
         }
+        line("units", &units(&self.units));
         self.content.lines(&mut line);
+        if let Some(table) = &self.partitions {
+            partitions(table, &mut line);
+        }
+        let (drawn, legend) = drawing::draw(&self.content.cells, unicode);
+        if !drawn.is_empty() {
+            line("map", &drawn);
+            line("", &legend);
+        }
         text
     }
 }
 
-impl Qcow2 {
-    fn lines(&self, line: &mut impl FnMut(&str, &str)) {
-        let Self { version, cluster_size, compression_type, refcount_bits, .. } = self;
-        line(
-            "qcow2",
-            &format!(
-                "version {version}, clusters of {cluster_size} bytes, {compression_type}, \
-                 refcounts of {refcount_bits} bits"
-            ),
-        );
-        if !self.features.is_empty() {
-            line("features", &self.features.join(", "));
-        }
-        if self.snapshots > 0 {
-            line("snapshots", &format!("{}, not looked at", self.snapshots));
-        }
-        let Clusters { data, compressed, zero, unallocated } = self.clusters;
-        line(
-            "clusters",
-            &format!(
-                "{data} data, {compressed} compressed, {zero} zero, {unallocated} unallocated"
-            ),
-        );
+/// A name as people read it: `clusterSize` is `cluster size`.
+fn words(name: &str) -> String {
+    let word = |c: char| match c.is_uppercase() {
+        true => format!(" {}", c.to_lowercase()),
+        false => c.to_string(),
+    };
+    name.chars().map(word).collect()
+}
+
+/// A value as people read it, without what could harm a terminal; nothing for an empty one.
+fn plain(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Array(all) => all.iter().filter_map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    };
+    let harmless = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    Some(text.chars().map(harmless).collect()).filter(|text: &String| !text.is_empty())
+}
+
+fn units(census: &Census) -> String {
+    let Census { unit, data, compressed, zero, unallocated } = *census;
+    let counts =
+        [(data, "data"), (compressed, "compressed"), (zero, "zero"), (unallocated, "unallocated")];
+    let counts: Vec<_> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    format!("{unit} bytes each: {}", counts.join(", "))
+}
+
+fn partitions(table: &Table, line: &mut impl FnMut(&str, &str)) {
+    let kind = match table.kind {
+        Kind::Mbr => "MBR",
+        Kind::Gpt => "GPT",
+    };
+    line("partitions", &format!("{kind}, id {}", table.id));
+    for one in &table.partitions {
+        let boots = if one.bootable { ", bootable" } else { "" };
+        let purpose = one.purpose.unwrap_or(&one.kind);
+        let name = match plain(&Value::String(one.name.clone())) {
+            Some(name) => format!(", {name:?}"),
+            None => String::new(),
+        };
+        let (number, start, end) = (one.number, one.start, one.end);
+        line("", &format!("{number}: {start}..{end} {purpose}{name}{boots}"));
+    }
+    for problem in &table.problems {
+        line("", &format!("problem: {problem}"));
     }
 }
 

@@ -6,14 +6,30 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::types::{Compression, Format, FormatKind, Pvc, Spec};
+use super::types::{
+    Compression, Files, Format, FormatKind, Preset, Provider, Pvc, Spec, Target, Wrap,
+};
 use super::{FieldPath, source};
 
 /// The byte version of each writer: raised when its output changes for the same input.
-pub const WRITERS: [(&str, u32); 3] = [("sector", 1), ("raw", 1), ("qcow2", 1)];
+pub const WRITERS: [(&str, u32); 13] = [
+    ("sector", 1),
+    ("raw", 1),
+    ("qcow2", 1),
+    ("vmdk", 1),
+    ("vhd", 1),
+    ("vhdx", 1),
+    ("vdi", 1),
+    ("ova", 1),
+    ("box", 1),
+    ("tar", 1),
+    ("gzip", 1),
+    ("xz", 1),
+    ("zstd", 1),
+];
 
 /// Digests of inputs by the path of their field.
 pub type InputDigests = BTreeMap<FieldPath, String>;
@@ -65,39 +81,117 @@ fn used(spec: &Spec, name: &str) -> bool {
     name == "sector" && sector
 }
 
-/// SHA-256 over a content and what shapes the volume that holds it: 64 hexadecimal digits.
+/// targetHash: SHA-256 over a content and what shapes the target that holds it, 64 hexadecimal
+/// digits. Nothing for a target without a kind, which `check` refuses.
+#[must_use]
+pub fn target_hash(content_hash: &str, spec: &Spec, target: &Target) -> Option<String> {
+    let files = target.files.as_ref().map(|files| files_hash(content_hash, spec, files));
+    target.pvc.as_ref().map(|pvc| pvc_hash(content_hash, pvc)).or(files)
+}
+
+/// The targetHash of a volume with a disk.
 #[must_use]
 pub fn pvc_hash(content_hash: &str, pvc: &Pvc) -> String {
+    let shape = [("format", json!({"type": "raw", "writer": writer("raw")}))];
+    volume_hash(content_hash, "pvc", pvc, shape)
+}
+
+/// The targetHash of a directory with the files of all formats.
+fn files_hash(content_hash: &str, spec: &Spec, files: &Files) -> String {
+    let formats = spec.formats.iter().map(|format| format_hash(content_hash, spec, format));
+    let formats: Vec<String> = formats.collect();
+    let shape = [("formats", json!(formats)), ("path", json!(files.path))];
+    volume_hash(content_hash, "files", &files.pvc, shape)
+}
+
+fn volume_hash<const N: usize>(
+    content_hash: &str,
+    kind: &str,
+    pvc: &Pvc,
+    shape: [(&str, Value); N],
+) -> String {
     let mut modes: Vec<_> = pvc.access_modes.clone();
     modes.sort_unstable();
-    sha256(&json!({
+    let mut whole = json!({
         "v": 1,
         "content": content_hash,
-        "kind": "pvc",
-        "format": {"type": "raw", "writer": writer("raw")},
+        "kind": kind,
         "name": pvc.name,
         "accessModes": modes,
         "request": pvc.request,
         "storageClassName": pvc.storage_class_name,
-    }))
+    });
+    for (name, value) in shape {
+        whole[name] = value;
+    }
+    sha256(&whole)
 }
 
-/// SHA-256 over a content and the options of one image file: 64 hexadecimal digits.
+/// SHA-256 over a content and all that shapes one image file, its name too, from which ids in it
+/// are derived: 64 hexadecimal digits.
 #[must_use]
-pub fn format_hash(content_hash: &str, format: &Format) -> String {
-    let options = match format.kind {
-        FormatKind::Raw => Value::Null,
-        FormatKind::Qcow2 => {
-            let compression = format.qcow2.as_ref().map_or(Compression::None, |o| o.compression);
-            json!({"compression": compression})
+pub fn format_hash(content_hash: &str, spec: &Spec, format: &Format) -> String {
+    let kind = format.kind.as_str();
+    let mut shape = Map::new();
+    let mut add = |name: &str, value: Value| {
+        if value != Value::Null {
+            shape.insert(name.to_owned(), value);
         }
     };
-    let kind = format.kind.as_str();
-    sha256(&json!({
-        "v": 1,
-        "content": content_hash,
-        "format": {"type": kind, "writer": writer(kind), "options": options},
-    }))
+    add("type", json!(kind));
+    add("writer", json!(writer(kind)));
+    add("name", json!(format.name));
+    add("preset", json!(format.preset));
+    add("wrap", if format.wrap == Wrap::None { Value::Null } else { json!(format.wrap) });
+    let others: BTreeMap<_, _> = writers(format)
+        .into_iter()
+        .filter(|name| *name != kind)
+        .map(|name| (name, writer(name)))
+        .collect();
+    add("writers", if others.is_empty() { Value::Null } else { json!(others) });
+    if matches!(format.kind, FormatKind::Ova | FormatKind::Box) {
+        add("machine", json!(spec.machine));
+        add("architecture", json!(spec.architecture.as_str()));
+    }
+    shape.insert("options".to_owned(), options(format));
+    sha256(&json!({"v": 1, "content": content_hash, "format": shape}))
+}
+
+/// The options of `format` that are not at their default; null for none.
+#[must_use]
+pub fn given_options(format: &Format) -> Value {
+    let given = serde_json::to_value(format).unwrap_or_default();
+    let options = given.get(format.kind.as_str()).cloned().unwrap_or_default();
+    if options.as_object().is_some_and(Map::is_empty) { Value::Null } else { options }
+}
+
+/// The options as they are hashed. The compression of qcow2 stands there even at its default: it is
+/// older than the rule that defaults are left out.
+fn options(format: &Format) -> Value {
+    let mut options = given_options(format);
+    if format.kind == FormatKind::Qcow2 {
+        let compression = format.qcow2.as_ref().map_or(Compression::None, |o| o.compression);
+        let mut all = options.as_object().cloned().unwrap_or_default();
+        all.insert("compression".to_owned(), json!(compression));
+        options = Value::Object(all);
+    }
+    options
+}
+
+/// The writers that make a file of this format, its own first.
+#[must_use]
+pub fn writers(format: &Format) -> Vec<&'static str> {
+    let inner: &[&str] = match format.kind {
+        FormatKind::Ova => &["vmdk", "tar"],
+        FormatKind::Box => match format.vagrant.as_ref().map(|o| o.provider).unwrap_or_default() {
+            Provider::Virtualbox => &["vmdk", "tar", "gzip"],
+            Provider::Libvirt => &["qcow2", "tar", "gzip"],
+        },
+        FormatKind::Raw if format.preset == Some(Preset::Gce) => &["tar", "gzip"],
+        _ => &[],
+    };
+    let wrap = (format.wrap != Wrap::None).then(|| format.wrap.as_str());
+    std::iter::once(format.kind.as_str()).chain(inner.iter().copied()).chain(wrap).collect()
 }
 
 fn writer(name: &str) -> u32 {

@@ -6,25 +6,49 @@
 
 use serde_json::{Value, json};
 
+use super::presets::{LARGEST, PRESETS, Rules, Setting};
+use super::types::FormatKind;
+
 /// Messages that a CEL rule and a row of `check` share.
 pub(super) mod message {
     pub(in super::super) const BOOT: &str = "boot needs its member sector";
     pub(in super::super) const SECTOR: &str = "sector needs exactly one of: message, source";
     pub(in super::super) const SOURCE: &str = "source needs exactly one of: inline, file";
     pub(in super::super) const INLINE: &str = "inline needs exactly one of: text, base64";
-    pub(in super::super) const TARGET: &str = "a publish entry needs its member pvc";
+    pub(in super::super) const TARGET: &str = "a publish entry needs exactly one of: pvc, files";
     pub(in super::super) const FILE: &str =
         "source.file works on a desk only; in a cluster use source.inline";
     pub(in super::super) const ARM: &str =
         "boot.sector is a BIOS program for x86; arm64 has no BIOS: use architecture amd64 or i386";
     pub(in super::super) const NOTHING: &str =
         "nothing to build: add boot, or disk.size for an empty disk";
-    pub(in super::super) const QCOW2: &str =
-        "qcow2 holds options of qcow2 files; it needs type: qcow2";
+    pub(in super::super) const OPTIONS: &str = "options stand in the member that is named after the type; those of another type need that type";
+    pub(in super::super) const QCOW2_PREALLOCATION: &str =
+        "Compression and preallocation not supported at the same time";
+    pub(in super::super) const QCOW2_ZSTD: &str = "Non-zlib compression type is only supported with compatibility level 1.1 and above: use compat \"1.1\" or compression zlib";
+    pub(in super::super) const QCOW2_LAZY: &str =
+        "Lazy refcounts only supported with compatibility level 1.1 and above: use compat \"1.1\"";
+    pub(in super::super) const QCOW2_CLUSTER: &str =
+        "Cluster size must be a power of two between 512 and 2048k";
+    pub(in super::super) const VHDX_BLOCK: &str =
+        "Block size must be a power of two between 1Mi and 256Mi";
+    pub(in super::super) const PRESET_TYPE: &str = "this preset is for other types: azure vhd; aws raw, vmdk, vhd, vhdx, ova; gce raw; vsphere vmdk, ova; virtualbox vdi, vmdk, vhd, ova; hyperv vhdx, vhd; kubevirt raw, qcow2";
+    pub(in super::super) const PRESET_OPTION: &str =
+        "the preset needs another value here: leave the option out";
+    pub(in super::super) const PRESET_WRAP: &str =
+        "the platform of this preset takes no wrapped file (only kubevirt does): leave wrap out";
+    pub(in super::super) const WRAP_TYPE: &str =
+        "ova and box are archives of compressed disks already: leave wrap out";
+    pub(in super::super) const WRAP_FLAT: &str = "monolithicFlat makes two files, which cannot be wrapped as one: use another subformat or leave wrap out";
+    pub(in super::super) const MEMORY: &str =
+        "machine.memory must be whole MiB, at least 4Mi and at most 6Ti";
+    pub(in super::super) const VSPHERE_VIRTIO: &str =
+        "vSphere has no virtio: use another machine.diskBus and machine.nic, or no preset";
+    pub(in super::super) const ARM_FIRMWARE: &str = "arm64 has no BIOS: use firmware efi";
     pub(in super::super) const MANIFEST_NAME: &str =
         "the name build.json is taken by the build manifest; choose another";
     pub(in super::super) const FORMAT_NAMES: &str =
-        "every format needs its own name (the type is the name when none is given)";
+        "every format needs its own name (when none is given, it is made of type and wrap)";
     pub(in super::super) const CLAIM_NAMES: &str =
         "two entries cannot share one claim: every pvc.name may be used once";
     pub(in super::super) const POD_ACCESS: &str =
@@ -33,9 +57,13 @@ pub(super) mod message {
         "disk.size must be whole sectors of 512 bytes, at least one";
     pub(in super::super) const LARGEST: &str =
         "disk.size can be at most 8 EiB less 1 GiB, the largest disk of QEMU";
-    pub(in super::super) const LARGEST_QCOW2: &str = "a qcow2 file with clusters of 64 KiB holds at most 2 PiB; use type raw or a smaller disk.size";
+    pub(in super::super) const LARGEST_QCOW2: &str = "a qcow2 file with clusters of 64 KiB holds at most 2 PiB, with 512 bytes 128 GiB, four times as much with each doubling; use larger clusters, type raw or a smaller disk.size";
+    pub(in super::super) const LARGEST_OTHER: &str =
+        "the disk is larger than the format can tell: vhd 2040 GiB, vhdx 64 TiB, vdi 16 TiB";
     pub(in super::super) const REQUEST: &str =
         "pvc.request must hold the disk, which is disk.size rounded up to whole MiB";
+    pub(in super::super) const FILES_REQUEST: &str =
+        "files.pvc.request must be more than 0: leave it out, or ask for what the files need";
     pub(in super::super) const TOLERATION_KEY: &str =
         "a toleration without key needs operator: Exists";
     pub(in super::super) const TOLERATION_VALUE: &str =
@@ -79,25 +107,128 @@ pub(super) fn disk() -> Value {
 
 /// The rules of one format.
 pub(super) fn format() -> Value {
+    let foreign: Vec<String> = FormatKind::ALL
+        .into_iter()
+        .filter(|kind| *kind != FormatKind::Raw)
+        .map(|kind| format!("(!has(self.{kind}) || self.type == '{kind}')", kind = kind.as_str()))
+        .collect();
+    let wrapped = "has(self.wrap) && self.wrap != 'none'";
+    let takes = |rules: &Rules| {
+        let types: Vec<_> = rules.types.iter().map(|kind| kind.as_str()).collect();
+        format!("'{}': ['{}']", rules.preset.as_str(), types.join("', '"))
+    };
+    let takes: Vec<String> = PRESETS.iter().map(takes).collect();
+    let unwrapping = PRESETS.iter().filter(|rules| rules.wrapped);
+    let unwrapping: Vec<_> = unwrapping.map(|rules| rules.preset.as_str()).collect();
     json!([
-        {"rule": "!has(self.qcow2) || self.type == 'qcow2'", "message": message::QCOW2},
+        {"rule": foreign.join(" && "), "message": message::OPTIONS},
         {"rule": "!has(self.name) || self.name != 'build.json'", "message": message::MANIFEST_NAME},
+        {
+            "rule": format!("!has(self.preset) || self.type in {{{}}}[self.preset]", takes.join(", ")),
+            "message": message::PRESET_TYPE,
+        },
+        {"rule": settings(), "message": message::PRESET_OPTION},
+        {
+            "rule": format!("!has(self.preset) || self.preset in ['{}'] || !({wrapped})", unwrapping.join("', '")),
+            "message": message::PRESET_WRAP,
+        },
+        {"rule": format!("!(self.type in ['ova', 'box']) || !({wrapped})"), "message": message::WRAP_TYPE},
+        {
+            "rule": format!("!(has(self.vmdk) && has(self.vmdk.subformat) && self.vmdk.subformat == 'monolithicFlat') || !({wrapped})"),
+            "message": message::WRAP_FLAT,
+        },
     ])
+}
+
+/// No option differs from what a preset must have. Only the preset's own types are looked at, so
+/// that a wrong type is told once.
+fn settings() -> String {
+    let mut rules = Vec::new();
+    for preset in &PRESETS {
+        for Setting { kind, field, value, .. } in preset.options.iter().filter(|s| s.must) {
+            let (preset, kind) = (preset.preset.as_str(), kind.as_str());
+            rules.push(format!(
+                "(self.preset != '{preset}' || !has(self.{kind}) || !has(self.{kind}.{field}) || self.{kind}.{field} == '{value}')"
+            ));
+        }
+    }
+    format!("!has(self.preset) || ({})", rules.join(" && "))
+}
+
+/// The rules of qcow2 options, in qemu's words.
+pub(super) fn qcow2() -> Value {
+    let sizes: Vec<String> = (9..=21).map(|bits| (1u64 << bits).to_string()).collect();
+    json!([
+        {
+            "rule": "!has(self.compression) || self.compression == 'none' || !has(self.preallocation) || self.preallocation == 'off'",
+            "message": message::QCOW2_PREALLOCATION,
+        },
+        {
+            "rule": "!has(self.compat) || self.compat != '0.10' || !has(self.compression) || self.compression != 'zstd'",
+            "message": message::QCOW2_ZSTD,
+        },
+        {
+            "rule": "!has(self.compat) || self.compat != '0.10' || !has(self.lazyRefcounts) || !self.lazyRefcounts",
+            "message": message::QCOW2_LAZY,
+        },
+        {"rule": size_in("clusterSize", &sizes), "message": message::QCOW2_CLUSTER},
+    ])
+}
+
+/// The rules of VHDX options.
+pub(super) fn vhdx() -> Value {
+    let sizes: Vec<String> = (20..=28).map(|bits| (1u64 << bits).to_string()).collect();
+    json!([{"rule": size_in("blockSize", &sizes), "message": message::VHDX_BLOCK}])
+}
+
+/// The size `field`, if it is given, is one of these.
+fn size_in(field: &str, sizes: &[String]) -> String {
+    let size = format!("quantity(string(self.{field}))");
+    let sizes = sizes.join(", ");
+    format!("!has(self.{field}) || ({size}.isInteger() && {size}.asInteger() in [{sizes}])")
+}
+
+/// The rules of the machine.
+pub(super) fn machine() -> Value {
+    let size = "quantity(string(self.memory))";
+    json!([{
+        "rule": format!("!has(self.memory) || ({size}.isInteger() && {size}.asInteger() >= 4194304 && {size}.asInteger() <= 6597069766656 && {size}.asInteger() % 1048576 == 0)"),
+        "message": message::MEMORY,
+    }])
 }
 
 /// The rules over all formats.
 pub(super) fn formats() -> Value {
+    let name = |f: &str| {
+        format!(
+            "(has({f}.name) ? {f}.name : (has({f}.preset) && {f}.preset == 'gce' ? 'tar.gz' : {f}.type) + (has({f}.wrap) ? {{'none': '', 'gzip': '.gz', 'xz': '.xz', 'zstd': '.zst'}}[{f}.wrap] : ''))"
+        )
+    };
     json!([{
-        "rule": "self.all(a, self.exists_one(b, (has(a.name) ? a.name : a.type) == (has(b.name) ? b.name : b.type)))",
+        "rule": format!("self.all(a, self.exists_one(b, {} == {}))", name("a"), name("b")),
         "message": message::FORMAT_NAMES,
     }])
 }
 
 /// The rules over all targets.
 pub(super) fn publish() -> Value {
+    let name = |target: &str| {
+        format!(
+            "(has({target}.pvc) ? (has({target}.pvc.name) ? {target}.pvc.name : '') : has({target}.files) && has({target}.files.pvc) && has({target}.files.pvc.name) ? {target}.files.pvc.name : '')"
+        )
+    };
+    let (a, b) = (name("a"), name("b"));
     json!([{
-        "rule": "self.all(a, !has(a.pvc) || !has(a.pvc.name) || self.exists_one(b, has(b.pvc) && has(b.pvc.name) && b.pvc.name == a.pvc.name))",
+        "rule": format!("self.all(a, {a} == '' || self.exists_one(b, {a} == {b}))"),
         "message": message::CLAIM_NAMES,
+    }])
+}
+
+/// The rules of a `files` target.
+pub(super) fn files() -> Value {
+    json!([{
+        "rule": "!has(self.pvc) || !has(self.pvc.request) || quantity(string(self.pvc.request)).isGreaterThan(quantity('0'))",
+        "message": message::FILES_REQUEST,
     }])
 }
 
@@ -132,6 +263,14 @@ pub(super) fn spec() -> Value {
     const MIB: &str = "1048576";
     let size = "quantity(string(has(self.disk) && has(self.disk.size) ? self.disk.size : 512))";
     let request = "quantity(string(p.pvc.request))";
+    let cluster = "quantity(string(f.qcow2.clusterSize))";
+    // As texts: a number made into a text has no bound that the API server knows.
+    let clusters = (9..=21).map(|bits| format!("{}: '{}'", 1u64 << bits, 1u64 << (2 * bits + 19)));
+    let clusters = clusters.collect::<Vec<_>>().join(", ");
+    let types: Vec<_> = LARGEST.iter().map(|(kind, _)| kind.as_str()).collect();
+    let types = types.join("', '");
+    let limits = LARGEST.iter().map(|(kind, limit)| format!("'{}': '{limit}'", kind.as_str()));
+    let limits = limits.collect::<Vec<_>>().join(", ");
     json!([
         {
             "rule": "!(has(self.boot) && has(self.boot.sector)) || self.architecture != 'arm64'",
@@ -142,8 +281,20 @@ pub(super) fn spec() -> Value {
             "message": message::NOTHING,
         },
         {
-            "rule": format!("{size}.compareTo(quantity('2Pi')) <= 0 || !self.formats.exists(f, f.type == 'qcow2')"),
+            "rule": "!has(self.machine) || !((has(self.machine.diskBus) && self.machine.diskBus == 'virtio') || (has(self.machine.nic) && self.machine.nic == 'virtio')) || !self.formats.exists(f, f.type == 'ova' && has(f.preset) && f.preset == 'vsphere')",
+            "message": message::VSPHERE_VIRTIO,
+        },
+        {
+            "rule": "self.architecture != 'arm64' || !has(self.machine) || !has(self.machine.firmware) || self.machine.firmware != 'bios'",
+            "message": message::ARM_FIRMWARE,
+        },
+        {
+            "rule": format!("!(has(self.disk) && has(self.disk.size)) || self.formats.all(f, f.type != 'qcow2' || (has(f.qcow2) && has(f.qcow2.clusterSize) ? !{cluster}.isInteger() || !({cluster}.asInteger() in {{{clusters}}}) || {size}.compareTo(quantity({{{clusters}}}[{cluster}.asInteger()])) <= 0 : {size}.compareTo(quantity('2Pi')) <= 0))"),
             "message": message::LARGEST_QCOW2,
+        },
+        {
+            "rule": format!("!(has(self.disk) && has(self.disk.size)) || self.formats.all(f, !(f.type in ['{types}']) || {size}.compareTo(quantity({{{limits}}}[f.type])) <= 0)"),
+            "message": message::LARGEST_OTHER,
         },
         {
             "rule": format!("!has(self.publish) || self.publish.all(p, !has(p.pvc) || !has(p.pvc.request) || ({request}.isInteger() && {size}.isInteger() ? {request}.asInteger() >= ({size}.asInteger() + {MIB} - 1) / {MIB} * {MIB} : {request}.compareTo({size}) >= 0))"),

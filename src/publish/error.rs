@@ -17,6 +17,24 @@ pub enum Error {
         /// Bytes that the volume has room for.
         available: u64,
     },
+    /// The volume cannot hold the files.
+    #[error(
+        "the volume has room for {available} bytes, too little for the files; {needed} are enough in any case: ask for more with spec.publish[].files.pvc.request"
+    )]
+    FilesTooSmall {
+        /// Bytes that are enough in any case.
+        needed: u64,
+        /// Bytes that the volume has room for.
+        available: u64,
+    },
+    /// Something that is not ours lies in the directory.
+    #[error(
+        "the directory already holds {name:?}, which is not a file of this image; use an empty one"
+    )]
+    HoldsOtherFiles {
+        /// The entry's name.
+        name: String,
+    },
     /// Something that is not ours lies in the volume.
     #[error(
         "the volume already holds {name:?}, which is not a disk of this program; use an empty volume"

@@ -3,7 +3,9 @@
 //! Builds nothing and knows no Kubernetes. Invariant: nothing is ever visible half-written, and
 //! nothing that is not ours is changed or removed.
 
+pub mod directory;
 mod error;
+pub mod files;
 pub mod volume;
 
 pub use error::Error;

@@ -46,9 +46,9 @@ pub struct Params<'a> {
 /// What the volume holds now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// SHA-256 of `disk.img`.
+    /// SHA-256 of `disk.img`, or of `SHA256SUMS`.
     pub digest: String,
-    /// Its length.
+    /// Length of `disk.img`, or of all files together.
     pub size: u64,
     /// Whether it was there already.
     pub reused: bool,
@@ -91,7 +91,7 @@ pub fn publish(
 
 /// Keeps another process out of the volume until the result is dropped: a pod that is being
 /// stopped may still write when its successor begins. Storage that knows no locks does without.
-fn lock(directory: &Path) -> Result<fs::File, EngineError> {
+pub(super) fn lock(directory: &Path) -> Result<fs::File, EngineError> {
     let file = fs::File::open(directory).map_err(|e| failed("opening", directory, e))?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
         let message = format!("another process is publishing into {}", directory.display());
@@ -114,10 +114,14 @@ struct There {
 impl There {
     /// Bytes that are free once all of ours is removed.
     fn room(&self, directory: &Path) -> Result<u64, EngineError> {
-        let room =
-            statvfs(directory).map_err(|e| failed("asking for the room in", directory, e))?;
-        Ok(room.f_bavail.saturating_mul(room.f_frsize).saturating_add(self.allocated))
+        Ok(free(directory)?.saturating_add(self.allocated))
     }
+}
+
+/// Bytes that are free now.
+pub(super) fn free(directory: &Path) -> Result<u64, EngineError> {
+    let room = statvfs(directory).map_err(|e| failed("asking for the room in", directory, e))?;
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 /// Looks through the root; anything that is neither ours nor the filesystem's own is an error. Of
@@ -183,7 +187,7 @@ fn write(
     Ok(digest)
 }
 
-fn failed(attempt: &str, path: &Path, cause: impl Into<io::Error>) -> EngineError {
+pub(super) fn failed(attempt: &str, path: &Path, cause: impl Into<io::Error>) -> EngineError {
     EngineError::io(format!("{attempt} {}", path.display()), cause.into())
 }
 

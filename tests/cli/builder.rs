@@ -19,9 +19,14 @@ struct Pod {
 
 impl Pod {
     fn new(spec: &Value) -> Self {
+        Self::of(spec, json!({"pvc": {}}))
+    }
+
+    /// With this target.
+    fn of(spec: &Value, mut target: Value) -> Self {
         let mut spec = spec.clone();
-        spec["publish"] =
-            json!([{"name": "other", "pvc": {"name": "x"}}, {"name": "golden", "pvc": {}}]);
+        target["name"] = "golden".into();
+        spec["publish"] = json!([{"name": "other", "pvc": {"name": "x"}}, target]);
         let document = json!({
             "apiVersion": "vmimage.dev/v1alpha1",
             "kind": "VMImage",
@@ -36,8 +41,8 @@ impl Pod {
             let spec = &documents[0].image.spec;
             if let Ok(inputs) = Inputs::resolve(spec, None) {
                 pod.content_hash = hash::content_hash(spec, &inputs.digests()).unwrap();
-                let pvc = spec.publish[1].pvc.as_ref().unwrap();
-                pod.target_hash = hash::pvc_hash(&pod.content_hash, pvc);
+                let target = hash::target_hash(&pod.content_hash, spec, &spec.publish[1]);
+                pod.target_hash = target.unwrap();
             }
         }
         pod
@@ -97,8 +102,15 @@ impl Pod {
     }
 
     fn volume(&self) -> Vec<String> {
-        let entries = fs_err::read_dir(self.desk.path("volume")).unwrap();
-        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        self.list("volume")
+    }
+
+    fn list(&self, directory: &str) -> Vec<String> {
+        let entries = fs_err::read_dir(self.desk.path(directory)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 }
 
@@ -276,4 +288,113 @@ fn any_user_and_a_read_only_root_are_enough() {
     command.env("TMPDIR", "/nonexistent");
     let (result, _) = pod.succeeded(Ran::from(command.output().unwrap()));
     assert_eq!(result.target_digest, sha256sum(&pod.desk.path("volume/disk.img")));
+}
+
+/// A document with several files, one of them in two.
+fn with_files() -> Value {
+    json!({
+        "boot": {"sector": {"message": "Hello from a pod"}},
+        "disk": {"size": "4Mi"},
+        "formats": [
+            {"type": "raw"},
+            {"type": "qcow2", "qcow2": {"compression": "zstd"}},
+            {"type": "vmdk", "vmdk": {"subformat": "monolithicFlat"}},
+            {"type": "vmdk", "name": "stream.vmdk", "vmdk": {"subformat": "streamOptimized"}},
+        ],
+    })
+}
+
+#[test]
+fn files_are_those_of_the_desk() {
+    let pod = Pod::of(&with_files(), json!({"files": {"path": "images/v1"}}));
+    pod.desk.write("volume/beside", "of somebody else");
+    let (result, out) = pod.succeeded(pod.run());
+    pod.desk.run(&["build", "-f", "vmimage.json", "-o", "desk"]).ok();
+    let names = pod.list("desk");
+    assert_eq!(
+        names,
+        [
+            "hello-flat.vmdk",
+            "hello.build.json",
+            "hello.qcow2",
+            "hello.raw",
+            "hello.stream.vmdk",
+            "hello.vmdk",
+        ]
+    );
+    assert_eq!(pod.list("volume/images/v1"), [&["SHA256SUMS".to_owned()], &names[..]].concat());
+    let mut size = 0;
+    for name in &names {
+        let file = pod.desk.read(&format!("volume/images/v1/{name}"));
+        assert!(file == pod.desk.read(&format!("desk/{name}")), "{name} differs");
+        size += file.len() as u64;
+    }
+    let sums = pod.desk.path("volume/images/v1/SHA256SUMS");
+    assert_eq!(result.target_digest, sha256sum(&sums));
+    assert_eq!(
+        result.target_size,
+        size + pod.desk.read("volume/images/v1/SHA256SUMS").len() as u64
+    );
+    let check = Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(pod.desk.path("volume/images/v1"))
+        .output()
+        .unwrap();
+    let checked = String::from_utf8(check.stdout).unwrap();
+    assert_eq!(checked.lines().filter(|line| line.ends_with(": OK")).count(), names.len());
+    assert_eq!(result.content_digest, sha256sum(&pod.desk.path("desk/hello.raw")));
+    let line: BuildManifest = serde_json::from_str(out.splitn(3, ' ').nth(2).unwrap()).unwrap();
+    let file = pod.desk.read("desk/hello.build.json");
+    assert_eq!(line, serde_json::from_slice(&file).unwrap(), "the log tells what the file says");
+    assert_eq!(pod.desk.read("volume/beside"), b"of somebody else");
+}
+
+#[test]
+fn what_an_earlier_attempt_left_of_files_is_made_anew() {
+    let pod = Pod::of(&with_files(), json!({"files": {}}));
+    let (first, _) = pod.succeeded(pod.run());
+    pod.desk.write("volume/hello.raw", "damaged");
+    pod.desk.write("volume/.hello.qcow2.1.0.partial", "half");
+    let (second, _) = pod.succeeded(pod.run());
+    assert!(!second.reused);
+    assert_eq!(
+        (first.target_digest, first.target_size),
+        (second.target_digest, second.target_size)
+    );
+    assert_eq!(pod.volume().len(), 7);
+    pod.desk.write("volume/precious", "data");
+    let report = pod.failed(pod.run(), Code::VolumeHoldsOther);
+    assert!(report.message.contains("precious"), "{report:?}");
+    assert_eq!(pod.volume().len(), 8, "nothing is touched");
+}
+
+#[test]
+fn sigterm_while_files_are_written_leaves_an_empty_volume() {
+    let spec = json!({"disk": {"size": "8Gi"}, "formats": [{"type": "raw"}, {"type": "qcow2"}]});
+    let pod = Pod::of(&spec, json!({"files": {}}));
+    let mut child = pod.desk.command(&pod.arguments()).spawn().unwrap();
+    wait_until(&mut child, "a partial file", || !pod.volume().is_empty());
+    stopped(&pod, child);
+}
+
+/// A filesystem of three pages in memory, which only root can mount.
+#[test]
+fn files_that_do_not_fit_are_told_with_numbers() {
+    assert!(geteuid().is_root(), "this test mounts: run it as root");
+    let pod = Pod::of(&with_files(), json!({"files": {"pvc": {"request": "1"}}}));
+    let script = "mount -t tmpfs -o size=12k none volume || exit 99
+        \"$@\"; code=$?
+        ls -A volume >left
+        exit $code";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh", PROGRAM]).args(pod.arguments());
+    pod.desk.at_home(&mut command);
+    let report = pod.failed(Ran::from(command.output().unwrap()), Code::VolumeTooSmall);
+    // Raw is 4 MiB; the others are that, 1/32 of it and 8 MiB, qcow2 with 12 clusters of 64 KiB
+    // more; and 1 MiB beside them: 42.125 MiB, in whole MiB.
+    let needed = 43 << 20;
+    let says = format!("room for 12288 bytes, too little for the files; {needed} are enough");
+    assert!(report.message.contains(&says), "{report:?}");
+    assert!(report.message.contains("spec.publish[].files.pvc.request"), "{report:?}");
+    assert_eq!(pod.desk.read("left"), b"", "what was written is removed");
 }

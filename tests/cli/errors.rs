@@ -229,7 +229,12 @@ fn the_documented_codes_are_the_real_ones() {
     let mut documented: Vec<_> = rows.collect();
     documented.sort();
     let codes = Code::ALL.iter().map(|code| (code.exit(), code.as_str().to_owned()));
-    let others = [(vmimage::cli::USAGE, "Usage"), (vmimage::cli::INTERRUPTED, "Interrupted")];
+    let others = [
+        (vmimage::cli::USAGE, "Usage"),
+        (vmimage::cli::DIFFERENT, "Different"),
+        (vmimage::cli::LEAKS, "Leaks"),
+        (vmimage::cli::INTERRUPTED, "Interrupted"),
+    ];
     let mut real: Vec<_> = codes.collect();
     real.extend(others.map(|(number, name)| (number, name.to_owned())));
     real.sort();

@@ -7,8 +7,19 @@ use rustix::process::geteuid;
 
 use crate::support::{Desk, PROGRAM, Ran, document, sha256sum};
 
-const FILES: [&str; 5] =
-    ["hello.raw", "hello.qcow2", "hello.zlib", "hello.zstd", "hello.build.json"];
+const FILES: [&str; 11] = [
+    "hello.raw",
+    "hello.qcow2",
+    "hello.zlib",
+    "hello.zstd",
+    "hello.vmdk",
+    "hello.vhdx",
+    "hello.vdi",
+    "hello.qcow2.gz",
+    "hello.raw.zst",
+    "hello.ova",
+    "hello.build.json",
+];
 
 fn desk() -> Desk {
     let desk = Desk::new();
@@ -19,6 +30,12 @@ fn desk() -> Desk {
   - {type: qcow2}
   - {type: qcow2, name: zlib, qcow2: {compression: zlib}}
   - {type: qcow2, name: zstd, qcow2: {compression: zstd}}
+  - {type: vmdk, vmdk: {subformat: streamOptimized}}
+  - {type: vhdx}
+  - {type: vdi}
+  - {type: qcow2, wrap: gzip}
+  - {type: raw, wrap: zstd}
+  - {type: ova}
 ";
     desk.write("d.yaml", document(text));
     desk

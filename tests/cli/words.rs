@@ -4,7 +4,19 @@ use serde_json::Value;
 
 use crate::support::{Desk, document};
 
-const VERBS: [&str; 6] = ["build", "check", "inspect", "explain", "completions", "builder"];
+const VERBS: [&str; 11] = [
+    "build",
+    "check",
+    "inspect",
+    "convert",
+    "compare",
+    "measure",
+    "resize",
+    "digest",
+    "explain",
+    "completions",
+    "builder",
+];
 
 #[test]
 fn completions_know_every_verb() {
@@ -109,11 +121,11 @@ fn image_files_are_inspected_by_name_flag_or_guess() {
     }
     fs_err::hard_link(desk.path("hello.qcow2"), desk.path("mystery")).unwrap();
     let err = desk.run(&["inspect", "mystery"]).failed(66);
-    assert!(err.contains("--format") && err.contains("--detect"), "{err}");
+    assert!(err.contains("--from") && err.contains("--detect"), "{err}");
     let by_name = desk.run(&["inspect", "hello.qcow2", "--json"]).ok();
     let guessed = desk.run(&["inspect", "mystery", "--detect", "--json"]).ok();
     assert_eq!(guessed.replace("mystery", "hello.qcow2"), by_name);
-    let told = desk.run(&["inspect", "mystery", "--format", "qcow2", "--json"]).ok();
+    let told = desk.run(&["inspect", "mystery", "--from", "qcow2", "--json"]).ok();
     assert_eq!(told, guessed);
     // A guest's raw disk may look like anything; its name decides.
     fs_err::copy(desk.path("hello.qcow2"), desk.path("tricky.raw")).unwrap();

@@ -5,7 +5,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -38,16 +38,27 @@ impl Qemu {
     /// Starts a machine whose first disk has the bytes `disk`.
     pub(crate) fn start(machine: Machine<'_>, disk: &[u8]) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.raw");
+        fs::write(&path, disk).unwrap();
+        Self::start_in(directory, machine, &path, "raw")
+    }
+
+    /// Starts a machine whose first disk is a file of this format, as QEMU calls it.
+    pub(crate) fn start_file(machine: Machine<'_>, disk: &Path, format: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), machine, disk, format)
+    }
+
+    fn start_in(directory: TempDir, machine: Machine<'_>, disk: &Path, format: &str) -> Self {
         let path = |name: &str| directory.path().join(name).display().to_string();
-        fs::write(path("disk.raw"), disk).unwrap();
         let serial =
             if machine.serial { format!("file:{}", path("serial")) } else { "none".into() };
         let program = "qemu-system-x86_64";
+        let drive = format!("file={},format={format},if={}", disk.display(), machine.bus);
         let child = Command::new(program)
             .args(["-machine", machine.machine, "-accel", "tcg", "-m", "32", "-nic", "none"])
             .args(["-display", "none", "-no-reboot", "-serial", &serial])
             .args(["-monitor", &format!("unix:{},server=on,wait=off", path("monitor"))])
-            .args(["-drive", &format!("file={},format=raw,if={}", path("disk.raw"), machine.bus)])
+            .args(["-drive", &drive])
             .stdin(Stdio::null())
             .spawn()
             .unwrap_or_else(|e| panic!("{program}: {e}; install it: apt install qemu-system-x86"));

@@ -22,7 +22,7 @@ pub(in crate::controller) fn claim(
 ) -> Result<PersistentVolumeClaim, SizeOverflow> {
     let request = match wanted.request {
         Some(request) => request,
-        None => rules.request(wanted.disk, class)?,
+        None => rules.request(wanted.holds, class)?,
     };
     let storage = ("storage".to_owned(), Quantity(request.get().to_string()));
     Ok(PersistentVolumeClaim {
@@ -67,5 +67,60 @@ pub(in crate::controller) fn marks(
             ..ObjectMeta::default()
         },
         ..PersistentVolumeClaim::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::super::validate::validate;
+    use super::*;
+
+    /// The claim of the only target of this document.
+    fn of(formats: Value, target: Value) -> Value {
+        let mut target = target;
+        target["name"] = "golden".into();
+        let spec = json!({"disk": {"size": "64Mi"}, "formats": formats, "publish": [target]});
+        let mut image = Image { spec, ..Image::default() };
+        image.metadata.name = Some("hello".into());
+        image.metadata.uid = Some("uid-1".into());
+        let accepted = validate(&image).unwrap();
+        let rules = ClaimRules { overhead: 60_000, ..ClaimRules::default() };
+        serde_json::to_value(claim(&image, &accepted.wanted[0], None, &rules).unwrap()).unwrap()
+    }
+
+    fn request(claim: &Value) -> &Value {
+        &claim["spec"]["resources"]["requests"]["storage"]
+    }
+
+    #[test]
+    fn a_claim_has_room_for_the_disk_or_for_all_files() {
+        let formats = json!([{"type": "raw"}, {"type": "vdi"}]);
+        // ceil(64 MiB × 1.06).
+        assert_eq!(request(&of(formats.clone(), json!({"pvc": {}}))), "71135396");
+        // ceil(139 MiB × 1.06): raw 64, vdi 64 + 2 + 8, and 1 beside them.
+        assert_eq!(request(&of(formats.clone(), json!({"files": {}}))), "154497188");
+        let asked = json!({"files": {"pvc": {"request": "8Mi"}}});
+        assert_eq!(request(&of(formats, asked)), "8388608");
+    }
+
+    #[test]
+    fn a_claim_for_files_is_as_it_was_asked_for() {
+        let pvc =
+            json!({"name": "shelf", "storageClassName": "slow", "accessModes": ["ReadWriteMany"]});
+        let found = of(json!([{"type": "raw"}]), json!({"files": {"path": "a/b", "pvc": pvc}}));
+        assert_eq!(found["metadata"]["name"], "shelf");
+        assert_eq!(found["metadata"]["labels"]["vmimage.dev/target"], "golden");
+        assert_eq!(
+            found["spec"],
+            json!({
+                "accessModes": ["ReadWriteMany"],
+                // ceil(65 MiB × 1.06).
+                "resources": {"requests": {"storage": "72246887"}},
+                "storageClassName": "slow",
+                "volumeMode": "Filesystem",
+            })
+        );
     }
 }

@@ -479,3 +479,26 @@ fn targets_with_the_same_options_do_not_get_into_each_others_way() {
     assert_eq!(decision.actions, [], "the other target's Job is left alone");
     assert!(matches!(decision.targets[1].state, State::Working(Reason::Building, _)));
 }
+
+#[test]
+fn an_option_of_a_format_makes_a_directory_anew_and_leaves_a_disk() {
+    let spec = |compression: &str| {
+        serde_json::json!({
+            "boot": {"sector": {"message": "Hello World!"}},
+            "formats": [{"type": "qcow2", "qcow2": {"compression": compression}}],
+            "publish": [{"name": "golden", "files": {}}, {"name": "disk", "pvc": {}}],
+        })
+    };
+    let mut story = Story::of(spec("zlib"));
+    for wanted in story.accepted.wanted.clone() {
+        let mut id = story.id(&wanted.claim);
+        (id.target, id.target_hash) = (wanted.target, wanted.target_hash);
+        story.seen.volumes.push(Volume { id, marks: Some(marks("sha256:c")), lost: false });
+    }
+    story.ends(Reason::Published, &[]);
+    let old = story.accepted.wanted[0].claim.clone();
+    story.accepted = Story::of(spec("zstd")).accepted;
+    let decision = story.ends(Reason::Building, &["start 1"]);
+    assert!(matches!(decision.targets[1].state, State::Published(_)), "the disk is the same");
+    assert_ne!(story.accepted.wanted[0].claim, old, "another claim");
+}

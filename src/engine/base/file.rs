@@ -4,12 +4,13 @@
 //! unfinished one is removed when its writer is dropped.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use fs_err as fs;
 
-use super::{Error, Extent, Kind, PositionalSink, SectorSource};
+use super::{Error, Extent, Kind, PositionalSink, SectorSource, write_zeros};
 
 /// A file being written under a temporary name beside its final one.
 #[derive(Debug)]
@@ -92,15 +93,47 @@ impl PositionalSink for AtomicFile {
             .set_len(len)
             .map_err(|e| Error::io(format!("making {} {len} bytes long", self.target.display()), e))
     }
+
+    #[cfg(target_os = "linux")]
+    fn reflink(&self, file: &File) -> bool {
+        rustix::fs::ioctl_ficlone(&self.file, file).is_ok()
+    }
+    fn reserve(&self, offset: u64, len: u64) -> Result<(), Error> {
+        match allocate(&self.file, offset, len) {
+            Ok(true) => Ok(()),
+            Ok(false) => write_zeros(self, offset, len),
+            Err(e) => {
+                let what = format!("keeping {len} bytes for {}", self.target.display());
+                Err(Error::io(what, e))
+            }
+        }
+    }
+}
+
+/// Has the filesystem keep room; false where it cannot.
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), offset, len) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 #[cfg(unix)]
-fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
 #[cfg(not(unix))]
-fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     use std::io::{Seek as _, SeekFrom, Write as _};
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -108,28 +141,79 @@ fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// A file as a medium. Holes are found where the platform tells them.
+/// A file or a block device as a medium. Holes are found where the platform tells them.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
     path: PathBuf,
     len: u64,
+    /// When it was changed last; none for a device.
+    modified: Option<SystemTime>,
 }
 
 impl FileSource {
     /// Opens `path` as a medium.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let context = |e| Error::io(format!("opening {}", path.display()), e);
-        let file = fs::File::open(path).map_err(context)?;
-        let metadata = file.metadata().map_err(context)?;
-        if !metadata.is_file() {
-            return Err(Error::new(
-                Kind::Input,
-                format!("{} is not a regular file", path.display()),
-            ));
+        let metadata = fs::metadata(path).map_err(context)?;
+        if !metadata.is_file() && !is_device(&metadata) {
+            // Not opened: a FIFO would wait for its writer.
+            return Err(not_a_medium(path));
         }
-        Ok(Self { file: file.into_file(), path: path.to_owned(), len: metadata.len() })
+        Self::of(fs::File::open(path).map_err(context)?.into_file(), path)
     }
+
+    /// An open file as a medium; `path` is for messages.
+    pub fn of(file: File, path: &Path) -> Result<Self, Error> {
+        let context = |e| Error::io(format!("opening {}", path.display()), e);
+        let metadata = file.metadata().map_err(context)?;
+        let (len, modified) = if metadata.is_file() {
+            (metadata.len(), metadata.modified().ok())
+        } else if is_device(&metadata) {
+            ((&file).seek(SeekFrom::End(0)).map_err(context)?, None)
+        } else {
+            return Err(not_a_medium(path));
+        };
+        Ok(Self { file, path: path.to_owned(), len, modified })
+    }
+
+    /// The open file.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Fails if the file was changed since it was opened: what was read then is no one state of it.
+    pub fn unchanged(&self) -> Result<(), Error> {
+        let context = |e| Error::io(format!("looking at {}", self.path.display()), e);
+        let metadata = self.file.metadata().map_err(context)?;
+        let Some(modified) = self.modified else { return Ok(()) };
+        let (path, len, now) = (self.path.display(), self.len, metadata.len());
+        if len != now {
+            let message = format!("{path} changed while it was read: from {len} bytes to {now}");
+            return Err(Error::new(Kind::Input, message));
+        }
+        if metadata.modified().is_ok_and(|now| now != modified) {
+            let message = format!("{path} changed while it was read: somebody wrote to it");
+            return Err(Error::new(Kind::Input, message));
+        }
+        Ok(())
+    }
+}
+
+fn not_a_medium(path: &Path) -> Error {
+    let message = format!("{} is not a regular file and not a block device", path.display());
+    Error::new(Kind::Input, message)
+}
+
+#[cfg(unix)]
+fn is_device(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type())
+}
+
+#[cfg(not(unix))]
+const fn is_device(_: &std::fs::Metadata) -> bool {
+    false
 }
 
 impl SectorSource for FileSource {
@@ -139,6 +223,16 @@ impl SectorSource for FileSource {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         read_exact_file(&self.file, buffer, offset).map_err(|e| {
+            let cut = e.kind() == io::ErrorKind::UnexpectedEof;
+            if cut && offset.checked_add(buffer.len() as u64).is_some_and(|end| end <= self.len) {
+                let (path, len) = (self.path.display(), self.len);
+                let message = format!(
+                    "{path} became shorter while it was read: it had {len} bytes, and now ends \
+                     before {}",
+                    offset + buffer.len() as u64
+                );
+                return Error::new(Kind::Input, message);
+            }
             Error::io(
                 format!("reading {} bytes at {offset} of {}", buffer.len(), self.path.display()),
                 e,
@@ -154,15 +248,19 @@ impl SectorSource for FileSource {
     fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
         Some((&self.path, offset, self.len.checked_sub(offset)?))
     }
+
+    fn whole_file(&self) -> Option<&File> {
+        self.modified.is_some().then_some(&self.file)
+    }
 }
 
 #[cfg(unix)]
-fn read_exact_file(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(super) fn read_exact_file(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
 #[cfg(not(unix))]
-fn read_exact_file(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(super) fn read_exact_file(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     use std::io::{Read as _, Seek as _, SeekFrom};
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -173,7 +271,7 @@ fn read_exact_file(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Resul
 /// The next run of data at or after `offset`, by `SEEK_DATA` and `SEEK_HOLE`. Where the
 /// filesystem cannot tell, everything is data.
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
-fn next_data(file: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
+pub(super) fn next_data(file: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
     use rustix::fs::{SeekFrom, seek};
     use rustix::io::Errno;
     if offset >= len {
@@ -188,7 +286,7 @@ fn next_data(file: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
-fn next_data(_: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
+pub(super) fn next_data(_: &File, offset: u64, len: u64) -> Option<(u64, u64)> {
     (offset < len).then_some((offset, len))
 }
 

@@ -3,24 +3,38 @@
 //! Knows no format, no filesystem and no document. Invariant: nothing here opens a file by a name
 //! that came out of an image.
 
+#[cfg(target_os = "linux")]
+mod beneath;
 mod content;
+#[cfg(target_os = "linux")]
+mod device;
 mod digest;
 mod error;
 mod extent;
 mod file;
 mod gate;
+mod overlay;
 mod padded;
 mod progress;
+mod reader;
 mod sectors;
 mod sink;
+mod spool;
 
+#[cfg(target_os = "linux")]
+pub use beneath::Beneath;
 pub use content::{Content, Finish, Late, Placement};
+#[cfg(target_os = "linux")]
+pub use device::Device;
 pub use digest::digest;
 pub use error::{Error, Kind, Origin};
 pub use extent::Extent;
 pub use file::{AtomicFile, FileSource};
 pub use gate::{Deny, Gate, Role};
+pub use overlay::{Cut, Overlay, Patch};
 pub use padded::Padded;
 pub use progress::{Progress, Silent, Work};
+pub use reader::SourceReader;
 pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
-pub use sink::{MemorySink, PositionalSink, StreamSink};
+pub use sink::{MemorySink, PositionalSink, StreamSink, write_zeros};
+pub use spool::Spool;

@@ -2,6 +2,7 @@
 //!
 //! Does not copy. Invariant: the first bytes are those of the inner medium, all others are zero.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,6 +53,10 @@ impl SectorSource for Padded {
 
     fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
         self.inner.file_range_at(offset)
+    }
+
+    fn whole_file(&self) -> Option<&File> {
+        self.inner.whole_file().filter(|_| self.len == self.inner.len())
     }
 }
 

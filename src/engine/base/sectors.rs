@@ -4,6 +4,7 @@
 //! fills the whole buffer or fails.
 
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +40,11 @@ pub trait SectorSource: Send + Sync + fmt::Debug {
     /// The file and offset at which the bytes from `offset` on lie, and for how many bytes: lets a
     /// writer copy in the kernel. None where the bytes are not in a file.
     fn file_range_at(&self, _offset: u64) -> Option<(&Path, u64, u64)> {
+        None
+    }
+
+    /// The open file whose bytes are exactly those of the medium: lets a writer share its blocks.
+    fn whole_file(&self) -> Option<&File> {
         None
     }
 }

@@ -4,6 +4,7 @@
 //! wherever nothing was written.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::Mutex;
 
 use super::Error;
@@ -15,6 +16,33 @@ pub trait PositionalSink: Send + Sync {
 
     /// Makes the whole `len` bytes long. Called once, before or after the writes.
     fn set_len(&self, len: u64) -> Result<(), Error>;
+
+    /// Makes the whole a copy of `file` that shares its blocks. False, and nothing is changed, where
+    /// that is not possible.
+    fn reflink(&self, _file: &File) -> bool {
+        false
+    }
+    /// Keeps room for `len` bytes from `offset` on, where nothing is written yet: by zeros, where
+    /// the place has no better way.
+    fn reserve(&self, offset: u64, len: u64) -> Result<(), Error> {
+        write_zeros(self, offset, len)
+    }
+}
+
+/// Writes `len` zeros at `offset`.
+pub fn write_zeros(
+    sink: &(impl PositionalSink + ?Sized),
+    offset: u64,
+    len: u64,
+) -> Result<(), Error> {
+    let zeros = vec![0; len.min(1 << 20) as usize];
+    let mut done = 0;
+    while done < len {
+        let now = (len - done).min(zeros.len() as u64);
+        sink.write_at(offset + done, zeros.get(..now as usize).unwrap_or_default())?;
+        done += now;
+    }
+    Ok(())
 }
 
 /// A place that takes bytes in order only, such as a pipe.

@@ -8,16 +8,22 @@ use super::FormatName;
 use crate::engine::base::{Error, Kind, SectorSource};
 
 /// Magics of formats that are known but not read: name, offset, bytes.
-const OTHERS: [(&str, u64, &[u8]); 8] = [
-    ("vmdk", 0, b"KDMV"),
-    ("vmdk", 0, b"COWD"),
-    ("vmdk", 0, b"# Disk DescriptorFile"),
-    ("vhdx", 0, b"vhdxfile"),
-    ("vhd", 0, b"conectix"),
-    // 0xbeda107f, little-endian, behind 64 bytes of text.
-    ("vdi", 64, &[0x7f, 0x10, 0xda, 0xbe]),
+const OTHERS: [(&str, u64, &[u8]); 3] = [
+    ("vmdk of ESX (COWD)", 0, b"COWD"),
     ("qed", 0, b"QED\0"),
     ("qcow version 1", 0, b"QFI\xfb\0\0\0\x01"),
+];
+
+/// Magics of formats that are read.
+const KNOWN: [(FormatName, u64, &[u8]); 6] = [
+    (FormatName::Qcow2, 0, b"QFI\xfb"),
+    (FormatName::Vmdk, 0, b"KDMV"),
+    (FormatName::Vmdk, 0, b"# Disk DescriptorFile"),
+    (FormatName::Vhdx, 0, b"vhdxfile"),
+    // A dynamic VHD begins with a copy of its footer.
+    (FormatName::Vhd, 0, b"conectix"),
+    // 0xbeda107f, little-endian, behind 64 bytes of text.
+    (FormatName::Vdi, 64, &[0x7f, 0x10, 0xda, 0xbe]),
 ];
 
 /// A fixed VHD is the raw disk with a footer of this length behind it.
@@ -30,11 +36,13 @@ pub fn detect(source: &dyn SectorSource) -> Result<FormatName, Error> {
             return Err(unsupported(name));
         }
     }
-    if has(source, 0, b"QFI\xfb")? {
-        return Ok(FormatName::Qcow2);
+    for (format, offset, magic) in KNOWN {
+        if has(source, offset, magic)? {
+            return Ok(format);
+        }
     }
     match source.len().checked_sub(VHD_FOOTER) {
-        Some(footer) if has(source, footer, b"conectix")? => Err(unsupported("vhd")),
+        Some(footer) if has(source, footer, b"conectix")? => Ok(FormatName::Vhd),
         _ => Ok(FormatName::Raw),
     }
 }
@@ -49,7 +57,7 @@ fn has(source: &dyn SectorSource, offset: u64, magic: &[u8]) -> Result<bool, Err
 }
 
 fn unsupported(name: &str) -> Error {
-    let message = format!("the file looks like {name}, which is not supported yet");
+    let message = format!("the file looks like {name}, which is not read");
     Error::new(Kind::Unsupported, message)
 }
 
@@ -76,11 +84,16 @@ mod tests {
         for (name, offset, magic) in OTHERS {
             let mut bytes = vec![0; 1024];
             bytes[offset as usize..][..magic.len()].copy_from_slice(magic);
-            let says = format!("the file looks like {name}, which is not supported yet");
+            let says = format!("the file looks like {name}, which is not read");
             assert_eq!(of(&bytes), Err(says));
+        }
+        for (format, offset, magic) in KNOWN {
+            let mut bytes = vec![0; 1024];
+            bytes[offset as usize..][..magic.len()].copy_from_slice(magic);
+            assert_eq!(of(&bytes), Ok(format));
         }
         let mut fixed = vec![0; 1024];
         fixed[512..520].copy_from_slice(b"conectix");
-        assert!(of(&fixed).unwrap_err().contains("vhd"));
+        assert_eq!(of(&fixed), Ok(FormatName::Vhd));
     }
 }

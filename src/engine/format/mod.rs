@@ -3,8 +3,13 @@
 //! Knows no document. Invariant: an all-zero unit is never allocated, whatever the holes of the
 //! source; the same medium and parameters give the same bytes on any number of threads.
 
+mod blocks;
+mod compare;
 mod detect;
 mod image;
+mod measure;
+mod options;
+pub mod package;
 pub mod qcow2;
 pub mod raw;
 mod units;
@@ -18,8 +23,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use compare::{first_difference, last_data};
 pub use detect::detect;
 pub use image::{Census, Finding, Findings, Image, Severity};
+pub use measure::measure;
+pub use options::{FormatOption, Values};
 pub use write::{Label, Measure, Output, Params, open, stream, write};
 
 /// An image file format.

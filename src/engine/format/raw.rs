@@ -3,8 +3,9 @@
 //! Adds no padding. Invariant: the output is exactly as long as the medium; every unit of `UNIT`
 //! bytes that is all zero is left out, whether the source calls it a hole or not.
 
+use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use super::{Census, Findings, FormatName, Params, image};
 use crate::engine::base::{
     Error, Extent, PositionalSink, Progress, SectorSource, StreamSink, Work,
 };
+use crate::engine::codec::ordered;
 use crate::units::SECTOR;
 
 /// What is either written or left out.
@@ -24,26 +26,55 @@ const BATCH: u64 = 1 << 20;
 /// What a stream's zeros are made of.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Writes `source` to a sink that reads as zeros where nothing is written.
+/// Writes `source` to a sink that reads as zeros where nothing is written: this thread reads.
 pub fn write(
     source: &dyn SectorSource,
     sink: &dyn PositionalSink,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
+    copy(source, sink, &Work { threads: 1, progress })
+}
+
+/// As `write`, on several threads: some read while this one writes. Where the source is a file whose
+/// blocks the sink can share, nothing is read at all.
+pub fn copy(
+    source: &dyn SectorSource,
+    sink: &dyn PositionalSink,
+    work: &Work<'_>,
+) -> Result<(), Error> {
+    let progress = work.progress;
     progress.begin("writing raw", source.len());
+    let shared = source.whole_file().is_some_and(|file| sink.reflink(file));
     sink.set_len(source.len())?;
-    let mut buffer = Vec::new();
-    let mut done = 0;
-    for batch in Batches::new(source, UNIT, BATCH) {
-        buffer.resize(batch.len() as usize, 0);
-        source.read_at(batch.start(), &mut buffer)?;
-        for run in data_runs(&buffer, UNIT as usize) {
-            let at = batch.start() + run.start as u64;
-            sink.write_at(at, buffer.get(run).unwrap_or_default())?;
-        }
-        progress.advance(batch.end() - done)?;
-        done = batch.end();
+    if shared {
+        return progress.advance(source.len());
     }
+    let mut done = 0;
+    // Fresh memory for every batch would cost as much as reading.
+    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
+    let lock = || spare.lock().unwrap_or_else(PoisonError::into_inner);
+    ordered(
+        work.threads(),
+        Batches::new(source, UNIT, BATCH),
+        || Ok(()),
+        |(), batch| {
+            let mut buffer = lock().pop().unwrap_or_default();
+            buffer.resize(batch.len() as usize, 0);
+            source.read_at(batch.start(), &mut buffer)?;
+            let runs: Vec<_> = data_runs(&buffer, UNIT as usize).collect();
+            Ok((batch, buffer, runs))
+        },
+        |(batch, buffer, runs)| {
+            for run in runs {
+                let at = batch.start() + run.start as u64;
+                sink.write_at(at, buffer.get(run).unwrap_or_default())?;
+            }
+            lock().push(buffer);
+            progress.advance(batch.end() - done)?;
+            done = batch.end();
+            Ok(())
+        },
+    )?;
     progress.advance(source.len() - done)
 }
 
@@ -54,6 +85,15 @@ pub fn stream(
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     progress.begin("writing raw", source.len());
+    pour(source, sink, progress)
+}
+
+/// As `stream`, for formats that hold the bytes of the disk; does not begin the step.
+pub(super) fn pour(
+    source: &dyn SectorSource,
+    sink: &mut dyn StreamSink,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     let mut buffer = Vec::new();
     let mut done = 0;
     for batch in Batches::new(source, UNIT, BATCH) {
@@ -67,7 +107,12 @@ pub fn stream(
     zeros(sink, source.len() - done, progress)
 }
 
-fn zeros(sink: &mut dyn StreamSink, count: u64, progress: &dyn Progress) -> Result<(), Error> {
+/// Writes `count` zeros.
+pub(super) fn zeros(
+    sink: &mut dyn StreamSink,
+    count: u64,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     let mut left = count;
     while left > 0 {
         let len = left.min(ZEROS.len() as u64);
@@ -106,6 +151,10 @@ impl SectorSource for Image {
     fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
         self.0.file_range_at(offset)
     }
+
+    fn whole_file(&self) -> Option<&File> {
+        self.0.whole_file()
+    }
 }
 
 impl image::Image for Image {
@@ -136,8 +185,6 @@ impl image::Image for Image {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
     use crate::engine::base::{ByteSource, MemorySink, Silent};
 

@@ -110,7 +110,7 @@ pub fn write(
     work: &Work<'_>,
 ) -> Result<(), Error> {
     match params {
-        Params::Raw => raw::write(source, output.sink, work.progress),
+        Params::Raw => raw::copy(source, output.sink, work),
         Params::Qcow2(params) => qcow2::write(source, output.sink, params, work),
         Params::Vmdk(params) => vmdk::write(source, output, params, work),
         Params::Vhd(params) => vhd::write(source, output, params, work),

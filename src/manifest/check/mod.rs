@@ -5,6 +5,8 @@
 //! every CEL rule of the CRD has a row with the same message here, and a row that CEL can express
 //! has a rule.
 
+mod formats;
+mod publish;
 mod table;
 
 use std::sync::LazyLock;

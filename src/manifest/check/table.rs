@@ -4,21 +4,15 @@
 //! document goes to `Found::detail`.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use super::super::rules::message;
-use super::super::types::{
-    AccessMode, Architecture, FormatKind, Pvc, Sector, Spec, Toleration, TolerationOperator,
-};
-use super::super::{FieldPath, disk_size, source};
+use super::super::types::{Architecture, Sector, Spec, Toleration, TolerationOperator};
+use super::super::{FieldPath, source};
+use super::{formats, publish};
 use crate::units::{ByteSize, SECTOR};
 
 /// The largest disk of QEMU: the largest file offset less its largest alignment.
 const LARGEST: u64 = (8 << 60) - (1 << 30);
-/// 4 Mi entries of a 32 MiB L1 table (QEMU's limit), each for 512 MiB of clusters of 64 KiB.
-const LARGEST_QCOW2: u64 = 2 << 50;
-/// A volume's disk is padded to whole MiB.
-const MIB: u64 = 1 << 20;
 
 /// Where a row holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +61,39 @@ pub const ROWS: &[Row] = &[
     row("sector-member", message::SECTOR, sector_member),
     row("source-member", message::SOURCE, source_member),
     row("inline-member", message::INLINE, inline_member),
-    row("target-member", message::TARGET, target_member),
+    row("target-member", message::TARGET, publish::target_member),
     Row { scope: Scope::Cluster, ..row("file-in-cluster", message::FILE, files) },
     row("arm-without-bios", message::ARM, arm),
     row("nothing-to-build", message::NOTHING, nothing),
-    row("foreign-options", message::QCOW2, foreign_options),
-    row("manifest-name", message::MANIFEST_NAME, manifest_name),
-    row("format-names", message::FORMAT_NAMES, format_names),
-    row("claim-names", message::CLAIM_NAMES, claim_names),
-    row("pod-access", message::POD_ACCESS, pod_access),
+    row("foreign-options", message::OPTIONS, formats::foreign_options),
+    row("manifest-name", message::MANIFEST_NAME, formats::manifest_name),
+    row("format-names", message::FORMAT_NAMES, formats::format_names),
+    desk(
+        "flat-names",
+        "the data of a monolithicFlat VMDK needs a name of its own",
+        formats::flat_names,
+    ),
+    row("qcow2-preallocation", message::QCOW2_PREALLOCATION, formats::qcow2_preallocation),
+    row("qcow2-zstd", message::QCOW2_ZSTD, formats::qcow2_zstd),
+    row("qcow2-lazy", message::QCOW2_LAZY, formats::qcow2_lazy),
+    row("qcow2-cluster", message::QCOW2_CLUSTER, formats::qcow2_cluster),
+    row("vhdx-block", message::VHDX_BLOCK, formats::vhdx_block),
+    row("preset-type", message::PRESET_TYPE, formats::preset_type),
+    row("preset-option", message::PRESET_OPTION, formats::preset_option),
+    row("preset-wrap", message::PRESET_WRAP, formats::preset_wrap),
+    row("wrap-type", message::WRAP_TYPE, formats::wrap_type),
+    row("wrap-flat", message::WRAP_FLAT, formats::wrap_flat),
+    row("memory", message::MEMORY, formats::memory),
+    row("vsphere-virtio", message::VSPHERE_VIRTIO, formats::vsphere_virtio),
+    row("arm-firmware", message::ARM_FIRMWARE, formats::arm_firmware),
+    row("claim-names", message::CLAIM_NAMES, publish::claim_names),
+    row("pod-access", message::POD_ACCESS, publish::pod_access),
     row("whole-sectors", message::SECTORS, whole_sectors),
     row("largest-disk", message::LARGEST, largest),
-    row("largest-qcow2", message::LARGEST_QCOW2, largest_qcow2),
-    row("request-holds-disk", message::REQUEST, request),
+    row("largest-qcow2", message::LARGEST_QCOW2, formats::largest_qcow2),
+    row("largest-other", message::LARGEST_OTHER, formats::largest_other),
+    row("request-holds-disk", message::REQUEST, publish::request),
+    row("files-request", message::FILES_REQUEST, publish::files_request),
     row("toleration-key", message::TOLERATION_KEY, toleration_key),
     row("toleration-value", message::TOLERATION_VALUE, toleration_value),
     row("toleration-seconds", message::TOLERATION_SECONDS, toleration_seconds),
@@ -133,12 +147,6 @@ fn inline_member(spec: &Spec) -> Vec<Found> {
     wrong.map(|(path, _)| Found { path: path.member("inline"), detail: None }).collect()
 }
 
-fn target_member(spec: &Spec) -> Vec<Found> {
-    let targets = spec.publish.iter().enumerate().filter(|(_, target)| target.pvc.is_none());
-    let path = |at| FieldPath::new("spec.publish").index(at);
-    targets.map(|(at, _)| Found { path: path(at), detail: None }).collect()
-}
-
 fn files(spec: &Spec) -> Vec<Found> {
     let sources = source::sources(spec).into_iter();
     let files = sources.filter(|(_, source)| source.file.is_some());
@@ -152,58 +160,6 @@ fn arm(spec: &Spec) -> Vec<Found> {
 fn nothing(spec: &Spec) -> Vec<Found> {
     let size = spec.disk.as_ref().and_then(|disk| disk.size);
     when(spec.boot.is_none() && size.is_none(), "spec")
-}
-
-fn format_path(at: usize) -> FieldPath {
-    FieldPath::new("spec.formats").index(at)
-}
-
-fn foreign_options(spec: &Spec) -> Vec<Found> {
-    let formats = spec.formats.iter().enumerate();
-    let wrong = formats.filter(|(_, f)| f.qcow2.is_some() && f.kind != FormatKind::Qcow2);
-    wrong.map(|(at, _)| Found { path: format_path(at).member("qcow2"), detail: None }).collect()
-}
-
-fn manifest_name(spec: &Spec) -> Vec<Found> {
-    let formats = spec.formats.iter().enumerate();
-    let wrong = formats.filter(|(_, format)| format.name() == "build.json");
-    wrong.map(|(at, _)| Found { path: format_path(at).member("name"), detail: None }).collect()
-}
-
-fn format_names(spec: &Spec) -> Vec<Found> {
-    let mut seen = BTreeSet::new();
-    let again = spec.formats.iter().enumerate().filter(|(_, format)| !seen.insert(format.name()));
-    again
-        .map(|(at, format)| {
-            let detail = Some(format!("{} is used twice", format.name()));
-            Found { path: format_path(at), detail }
-        })
-        .collect()
-}
-
-fn claims(spec: &Spec) -> impl Iterator<Item = (FieldPath, &Pvc)> {
-    let path = |at| FieldPath::new("spec.publish").index(at).member("pvc");
-    let targets = spec.publish.iter().enumerate();
-    targets.filter_map(move |(at, target)| Some((path(at), target.pvc.as_ref()?)))
-}
-
-fn claim_names(spec: &Spec) -> Vec<Found> {
-    let mut seen = BTreeSet::new();
-    let named = claims(spec).filter_map(|(path, pvc)| Some((path, pvc.name.as_deref()?)));
-    let again = named.filter(|(_, name)| !seen.insert(*name));
-    again
-        .map(|(path, name)| Found {
-            path: path.member("name"),
-            detail: Some(format!("{name} is used twice")),
-        })
-        .collect()
-}
-
-fn pod_access(spec: &Spec) -> Vec<Found> {
-    let wrong = claims(spec).filter(|(_, pvc)| {
-        pvc.access_modes.len() > 1 && pvc.access_modes.contains(&AccessMode::ReadWriteOncePod)
-    });
-    wrong.map(|(path, _)| Found { path: path.member("accessModes"), detail: None }).collect()
 }
 
 /// `spec.disk.size` if it is given and `wrong`.
@@ -222,23 +178,6 @@ fn whole_sectors(spec: &Spec) -> Vec<Found> {
 
 fn largest(spec: &Spec) -> Vec<Found> {
     disk(spec, |size| size.get() > LARGEST)
-}
-
-fn largest_qcow2(spec: &Spec) -> Vec<Found> {
-    let some = spec.formats.iter().any(|format| format.kind == FormatKind::Qcow2);
-    if some { disk(spec, |size| size.get() > LARGEST_QCOW2) } else { Vec::new() }
-}
-
-fn request(spec: &Spec) -> Vec<Found> {
-    let Ok(disk) = disk_size(spec).round_up(MIB) else { return Vec::new() };
-    let requests = claims(spec).filter_map(|(path, pvc)| Some((path, pvc.request?.0)));
-    let small = requests.filter(|(_, request)| *request < disk);
-    small
-        .map(|(path, request)| Found {
-            path: path.member("request"),
-            detail: Some(format!("{} bytes requested, {} needed", request.get(), disk.get())),
-        })
-        .collect()
 }
 
 fn tolerations(spec: &Spec, wrong: fn(&Toleration) -> bool) -> Vec<Found> {

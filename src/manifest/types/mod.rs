@@ -5,6 +5,10 @@
 //! default changes no hash).
 
 mod build;
+mod format;
+mod machine;
+mod options;
+mod publish;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,13 @@ pub use build::{
     Build, LocalReference, MaxAttempts, Resources, TaintEffect, TimeoutSeconds, Toleration,
     TolerationOperator,
 };
+pub use format::{Format, FormatKind, Preset, Wrap};
+pub use machine::{Cpus, DiskBus, Firmware, Machine, Nic, OsType};
+pub use options::{
+    AdapterType, Compat, Compression, Ova, OvaManifest, Preallocation, Provider, Qcow2, Vagrant,
+    Vdi, VdiSubformat, Vhd, VhdSizing, VhdSubformat, Vhdx, Vmdk, VmdkSubformat,
+};
+pub use publish::{AccessMode, Files, Pvc, Target};
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -66,8 +77,8 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
 
-    /// The image files to make of it, each with its own name. `vmimage build` writes each as
-    /// `<image>.<name>`; volumes always hold raw content.
+    /// The image files to make of it, each with its own name. `vmimage build` and `files` targets
+    /// write each as `<image>.<name>`; `pvc` targets always hold raw content.
     #[serde(default = "default_formats", skip_serializing_if = "is_default_formats")]
     #[schemars(
         length(min = 1, max = 16),
@@ -75,6 +86,12 @@ pub struct Spec {
                "x-kubernetes-validations" = rules::formats())
     )]
     pub formats: Vec<Format>,
+
+    /// The machine that the image expects. Written into OVA files and Vagrant boxes; changes no byte
+    /// of the disk.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub machine: Machine,
 
     /// Where the finished image goes. Every entry is independent. In a cluster at least one is
     /// needed; on a desk the list is ignored.
@@ -188,125 +205,8 @@ pub struct Disk {
     pub size: Option<Size>,
 }
 
-/// One image file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::format()))]
-pub struct Format {
-    /// Names the file: `<image>.<name>`. Omitted: the type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
-    pub name: Option<String>,
-
-    /// The file format.
-    #[serde(rename = "type")]
-    pub kind: FormatKind,
-
-    /// Options of qcow2 files; only with `type: qcow2`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub qcow2: Option<Qcow2>,
-}
-
-/// An image file format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum FormatKind {
-    /// The bytes of the disk, with holes where it is zero.
-    Raw,
-    /// QEMU's copy-on-write format, version 3.
-    Qcow2,
-}
-
-/// Options of qcow2 files.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline)]
-pub struct Qcow2 {
-    /// How clusters are compressed: not at all, with zlib (every reader), or with zstd (faster;
-    /// needs QEMU 5.1 or newer).
-    #[serde(default, skip_serializing_if = "is_default")]
-    #[schemars(extend("default" = "none"))]
-    pub compression: Compression,
-}
-
-/// A compression method of qcow2 clusters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum Compression {
-    /// Clusters are stored as they are.
-    #[default]
-    None,
-    /// Raw deflate with a window of 4 KiB.
-    Zlib,
-    /// Zstandard.
-    Zstd,
-}
-
-/// One place where the finished image goes: exactly one member beside the name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["pvc"], rules::message::TARGET)))]
-pub struct Target {
-    /// The entry's name, unique in the list.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
-    pub name: String,
-
-    /// A PersistentVolumeClaim that holds the disk as raw file `disk.img`, as KubeVirt boots it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pvc: Option<Pvc>,
-}
-
-/// A PersistentVolumeClaim that holds the disk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline)]
-pub struct Pvc {
-    /// A stable name. Such a claim holds one content for life: other content needs another name.
-    /// Omitted: a name by content hash, found in status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
-    )]
-    pub name: Option<String>,
-
-    /// The size to request. Omitted: the disk's size with the operator's filesystem overhead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Size>,
-
-    /// The StorageClass. Omitted: the cluster's default class.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub storage_class_name: Option<String>,
-
-    /// How the volume may be mounted.
-    #[serde(default = "default_access_modes", skip_serializing_if = "is_default_access_modes")]
-    #[schemars(
-        length(min = 1, max = 4),
-        extend("default" = ["ReadWriteOnce"], "x-kubernetes-list-type" = "set",
-               "x-kubernetes-validations" = rules::access_modes())
-    )]
-    pub access_modes: Vec<AccessMode>,
-}
-
-/// How a volume may be mounted.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[schemars(inline)]
-pub enum AccessMode {
-    /// By one node, to read and write.
-    ReadWriteOnce,
-    /// By one pod, to read and write.
-    ReadWriteOncePod,
-    /// By many nodes, to read and write.
-    ReadWriteMany,
-}
-
 fn default_formats() -> Vec<Format> {
-    vec![Format { name: None, kind: FormatKind::Raw, qcow2: None }]
+    vec![Format::default()]
 }
 
 impl Default for Spec {
@@ -316,6 +216,7 @@ impl Default for Spec {
             boot: None,
             disk: None,
             formats: default_formats(),
+            machine: Machine::default(),
             publish: Vec::new(),
             build: Build::default(),
             suspend: false,
@@ -323,46 +224,8 @@ impl Default for Spec {
     }
 }
 
-impl Default for Pvc {
-    fn default() -> Self {
-        Self {
-            name: None,
-            request: None,
-            storage_class_name: None,
-            access_modes: default_access_modes(),
-        }
-    }
-}
-
 fn is_default_formats(formats: &[Format]) -> bool {
     formats == default_formats()
-}
-
-fn default_access_modes() -> Vec<AccessMode> {
-    vec![AccessMode::ReadWriteOnce]
-}
-
-fn is_default_access_modes(modes: &[AccessMode]) -> bool {
-    modes == default_access_modes()
-}
-
-impl Format {
-    /// The name of this format: as given, else the type's.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(self.kind.as_str())
-    }
-}
-
-impl FormatKind {
-    /// The type's name in documents.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-        }
-    }
 }
 
 impl Architecture {

@@ -1,13 +1,23 @@
-//! VDI, the format of VirtualBox.
+//! VDI, the format of VirtualBox: dynamic and static disks of version 1.1.
 //!
-//! Being built.
+//! ```text
+//! header │ block map │ … to a whole MiB │ block │ block │ …
+//! ```
+//!
+//! Undo and differencing disks are neither written nor read. Invariants: an all-zero block is not
+//! allocated, but in a static disk, where it is a hole; the header is written last; ids are derived.
 
-use std::sync::Arc;
+mod check;
+mod ondisk;
+mod parse;
+mod read;
+mod write;
 
-use serde_json::{Map, Value};
+pub use read::Image;
+pub use write::write;
 
-use super::{Census, Findings, FormatName, Output, image};
-use crate::engine::base::{Error, Extent, Kind, SectorSource, Work};
+use crate::engine::base::{Error, Kind};
+use crate::units::SECTOR;
 
 /// How the data lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,63 +36,28 @@ pub struct Params {
     pub subformat: Subformat,
 }
 
-fn unfinished() -> Error {
-    Error::new(Kind::Unsupported, "vdi is being built")
-}
+/// The longest block map that is held: 16 TiB in blocks of 1 MiB.
+const MOST_MAP: u64 = 64 << 20;
 
-/// Writes `source` as a file.
-pub fn write(
-    _source: &dyn SectorSource,
-    _output: &Output<'_>,
-    _params: &Params,
-    _work: &Work<'_>,
-) -> Result<(), Error> {
-    Err(unfinished())
-}
+/// Bytes of an entry of the block map.
+const ENTRY: u64 = 4;
 
-/// An open file: its virtual disk as a medium.
-#[derive(Debug)]
-pub enum Image {}
+/// Bytes of a block: the only size that all readers know.
+const BLOCK: u64 = 1 << 20;
 
-impl Image {
-    /// Judges the headers of `source`.
-    pub fn open(_source: Arc<dyn SectorSource>) -> Result<Self, Error> {
-        Err(unfinished())
-    }
-}
-
-impl SectorSource for Image {
-    fn len(&self) -> u64 {
-        match *self {}
-    }
-
-    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), Error> {
-        match *self {}
-    }
-
-    fn next_extent(&self, _: u64) -> Option<Extent> {
-        match *self {}
-    }
-}
-
-impl image::Image for Image {
-    fn format(&self) -> FormatName {
-        FormatName::Vdi
-    }
-
-    fn details(&self) -> Map<String, Value> {
-        match *self {}
-    }
-
-    fn params(&self) -> super::Params {
-        match *self {}
-    }
-
-    fn census(&self) -> Result<Census, Error> {
-        match *self {}
-    }
-
-    fn check(&self, _: &Work<'_>) -> Result<Findings, Error> {
-        match *self {}
+impl Params {
+    /// The bytes of the disk that a medium of `len` bytes becomes: as many. Refuses one that is
+    /// too long, or not whole sectors.
+    pub fn virtual_size(&self, len: u64) -> Result<u64, Error> {
+        if !len.is_multiple_of(SECTOR) {
+            let message = format!("{len} bytes are not whole sectors of {SECTOR} bytes");
+            return Err(Error::new(Kind::Document, message));
+        }
+        let most = MOST_MAP / ENTRY * BLOCK;
+        if len > most {
+            let message = format!("{len} bytes are too many for vdi, at most {most} are written");
+            return Err(Error::new(Kind::Document, message));
+        }
+        Ok(len)
     }
 }

@@ -1,13 +1,26 @@
-//! VHD, the format of Virtual PC.
+//! VHD, the format of Virtual PC: fixed and dynamic disks.
 //!
-//! Being built.
+//! ```text
+//! fixed:   data … │ footer
+//! dynamic: footer │ header │ table │ bitmap, block │ bitmap, block │ … │ footer
+//! ```
+//!
+//! Differencing disks are neither written nor read. Invariants: an all-zero block is not
+//! allocated; the footer at the start is written last; times are 0 (2000-01-01), ids are derived.
 
-use std::sync::Arc;
+mod check;
+mod geometry;
+mod ondisk;
+mod parent;
+mod parse;
+mod read;
+mod write;
 
-use serde_json::{Map, Value};
+pub use read::Image;
+pub use write::{stream, write};
 
-use super::{Census, Findings, FormatName, Label, Output, image};
-use crate::engine::base::{Error, Extent, Kind, SectorSource, StreamSink, Work};
+use crate::engine::base::{Error, Kind};
+use crate::units::SECTOR;
 
 /// How the data lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,84 +50,62 @@ pub struct Params {
     pub subformat: Subformat,
     /// How the size is told.
     pub sizing: Sizing,
+    /// The program that the file says it was made by. Without one the two of qemu, which readers
+    /// know: "qemu" for rounded sizes, "qem2" for exact ones.
+    pub creator: Option<[u8; 4]>,
 }
 
+/// What a dynamic disk holds, and what qemu reads: 2040 GiB.
+const MOST: u64 = 2040 << 30;
+
+/// What Azure takes for a fixed disk: 4095 GiB.
+const MOST_FIXED: u64 = 4095 << 30;
+
 impl Params {
+    /// As Azure takes it; the medium must be whole MiB.
+    #[must_use]
+    pub const fn azure() -> Self {
+        Self { subformat: Subformat::Fixed, sizing: Sizing::Exact, creator: None }
+    }
+
     /// Whether a pipe can take it.
     #[must_use]
     pub const fn streams(&self) -> bool {
         matches!(self.subformat, Subformat::Fixed)
     }
-}
 
-fn unfinished() -> Error {
-    Error::new(Kind::Unsupported, "vhd is being built")
-}
-
-/// Writes `source` as a file.
-pub fn write(
-    _source: &dyn SectorSource,
-    _output: &Output<'_>,
-    _params: &Params,
-    _work: &Work<'_>,
-) -> Result<(), Error> {
-    Err(unfinished())
-}
-
-/// Writes `source` as a file to a pipe.
-pub fn stream(
-    _source: &dyn SectorSource,
-    _label: &Label<'_>,
-    _sink: &mut dyn StreamSink,
-    _params: &Params,
-    _work: &Work<'_>,
-) -> Result<(), Error> {
-    Err(unfinished())
-}
-
-/// An open file: its virtual disk as a medium.
-#[derive(Debug)]
-pub enum Image {}
-
-impl Image {
-    /// Judges the headers of `source`.
-    pub fn open(_source: Arc<dyn SectorSource>) -> Result<Self, Error> {
-        Err(unfinished())
-    }
-}
-
-impl SectorSource for Image {
-    fn len(&self) -> u64 {
-        match *self {}
+    /// Refuses what cannot be written, whatever the medium.
+    pub fn validate(&self) -> Result<(), Error> {
+        match self.creator {
+            Some(creator) if !creator.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
+                let message = format!(
+                    "creator \"{}\", allowed are four printable ASCII characters",
+                    creator.escape_ascii()
+                );
+                Err(Error::new(Kind::Document, message))
+            }
+            _ => Ok(()),
+        }
     }
 
-    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), Error> {
-        match *self {}
-    }
-
-    fn next_extent(&self, _: u64) -> Option<Extent> {
-        match *self {}
-    }
-}
-
-impl image::Image for Image {
-    fn format(&self) -> FormatName {
-        FormatName::Vhd
-    }
-
-    fn details(&self) -> Map<String, Value> {
-        match *self {}
-    }
-
-    fn params(&self) -> super::Params {
-        match *self {}
-    }
-
-    fn census(&self) -> Result<Census, Error> {
-        match *self {}
-    }
-
-    fn check(&self, _: &Work<'_>) -> Result<Findings, Error> {
-        match *self {}
+    /// The bytes of the disk that a medium of `len` bytes becomes. Refuses one that is too long,
+    /// or not whole sectors.
+    pub fn virtual_size(&self, len: u64) -> Result<u64, Error> {
+        if !len.is_multiple_of(SECTOR) {
+            let message = format!("{len} bytes are not whole sectors of {SECTOR} bytes");
+            return Err(Error::new(Kind::Document, message));
+        }
+        let most = match (self.subformat, self.sizing) {
+            (Subformat::Fixed, Sizing::Exact) => MOST_FIXED,
+            _ => MOST,
+        };
+        if len > most {
+            let message = format!("{len} bytes are too many for this VHD, at most {most} fit");
+            return Err(Error::new(Kind::Document, message));
+        }
+        Ok(match self.sizing {
+            Sizing::Chs => geometry::rounded(len / SECTOR).1 * SECTOR,
+            Sizing::Exact => len,
+        })
     }
 }

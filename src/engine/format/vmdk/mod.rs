@@ -1,13 +1,40 @@
 //! VMDK, the format of VMware.
 //!
-//! Being built.
+//! ```text
+//! monolithicSparse: header, descriptor │ RGD GTs │ GD GTs │ grains …
+//! streamOptimized:  header, descriptor │ grains … GT │ … │ GD │ footer │ end
+//! monolithicFlat:   descriptor, and a second file that is the raw disk
+//! ```
+//!
+//! A directory (GD) finds the tables (GT), a table finds the grains of 64 KiB. No delta disks and
+//! none of ESXi's own types, neither written nor read. Invariants: an all-zero grain is not
+//! allocated; the bytes depend on medium, parameters and label alone, not on threads, holes of
+//! the source, time or machine.
 
-use std::sync::Arc;
+mod census;
+mod check;
+mod descriptor;
+mod header;
+mod inflate;
+mod layout;
+mod ondisk;
+mod parse;
+mod read;
+mod sparse;
+mod stream;
+mod text;
+mod used;
+mod write;
 
-use serde_json::{Map, Value};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Census, Findings, FormatName, Label, Output, image};
-use crate::engine::base::{Error, Extent, Gate, Kind, SectorSource, StreamSink, Work};
+use super::{Label, Output};
+use crate::engine::base::{Error, Kind, PositionalSink, SectorSource, StreamSink, Work};
+use crate::units::SECTOR;
+pub use read::Image;
+
+/// Values of `Params::hardware_version`: VMware's products have used these.
+const HARDWARE_VERSIONS: std::ops::RangeInclusive<u32> = 3..=22;
 
 /// How the data lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,76 +90,80 @@ impl Params {
     pub const fn streams(&self) -> bool {
         matches!(self.subformat, Subformat::StreamOptimized)
     }
+
+    /// Refuses values that no reader knows.
+    pub fn validate(&self) -> Result<(), Error> {
+        let version = self.hardware_version;
+        if HARDWARE_VERSIONS.contains(&version) {
+            return Ok(());
+        }
+        let (least, most) = HARDWARE_VERSIONS.into_inner();
+        let message = format!("vmdk hardware version {version}; allowed are {least} to {most}");
+        Err(Error::new(Kind::Document, message))
+    }
 }
 
-fn unfinished() -> Error {
-    Error::new(Kind::Unsupported, "vmdk is being built")
+/// The sectors of a disk of `len` bytes, which must be whole sectors and not none.
+fn check_len(len: u64) -> Result<u64, Error> {
+    let why = match len {
+        // QEMU takes the capacity 0 for "the descriptor is elsewhere".
+        0 => "vmdk cannot hold a disk of 0 bytes".to_owned(),
+        len if len.is_multiple_of(SECTOR) => return Ok(len / SECTOR),
+        len => format!("{len} bytes are not whole sectors of {SECTOR} bytes"),
+    };
+    Err(Error::new(Kind::Document, why))
 }
 
-/// Writes `source` as a file.
+/// Writes `source` as a file. A medium or parameters that the format cannot hold are refused
+/// before anything is written.
 pub fn write(
-    _source: &dyn SectorSource,
-    _output: &Output<'_>,
-    _params: &Params,
-    _work: &Work<'_>,
+    source: &dyn SectorSource,
+    output: &Output<'_>,
+    params: &Params,
+    work: &Work<'_>,
 ) -> Result<(), Error> {
-    Err(unfinished())
+    params.validate()?;
+    match params.subformat {
+        Subformat::MonolithicSparse => write::sparse(source, output, params, work),
+        Subformat::MonolithicFlat => write::flat(source, output, params, work),
+        Subformat::StreamOptimized => {
+            let mut front = Front { sink: output.sink, at: 0 };
+            stream::write(source, &output.label, &mut front, params, work)?;
+            output.sink.set_len(front.at)
+        }
+    }
 }
 
 /// Writes `source` as a file to a pipe.
 pub fn stream(
-    _source: &dyn SectorSource,
-    _label: &Label<'_>,
-    _sink: &mut dyn StreamSink,
-    _params: &Params,
-    _work: &Work<'_>,
+    source: &dyn SectorSource,
+    label: &Label<'_>,
+    sink: &mut dyn StreamSink,
+    params: &Params,
+    work: &Work<'_>,
 ) -> Result<(), Error> {
-    Err(unfinished())
+    params.validate()?;
+    if !params.streams() {
+        let message = "a vmdk on a pipe must have subformat streamOptimized";
+        return Err(Error::new(Kind::Document, message));
+    }
+    stream::write(source, label, sink, params, work)
 }
 
-/// An open file: its virtual disk as a medium.
-#[derive(Debug)]
-pub enum Image {}
-
-impl Image {
-    /// Judges the headers of `source`.
-    pub fn open(_source: Arc<dyn SectorSource>, _gate: &dyn Gate) -> Result<Self, Error> {
-        Err(unfinished())
-    }
+/// A file that is written from its first byte on.
+struct Front<'a> {
+    sink: &'a dyn PositionalSink,
+    at: u64,
 }
 
-impl SectorSource for Image {
-    fn len(&self) -> u64 {
-        match *self {}
-    }
-
-    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), Error> {
-        match *self {}
-    }
-
-    fn next_extent(&self, _: u64) -> Option<Extent> {
-        match *self {}
+impl StreamSink for Front<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.sink.write_at(self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(())
     }
 }
 
-impl image::Image for Image {
-    fn format(&self) -> FormatName {
-        FormatName::Vmdk
-    }
-
-    fn details(&self) -> Map<String, Value> {
-        match *self {}
-    }
-
-    fn params(&self) -> super::Params {
-        match *self {}
-    }
-
-    fn census(&self) -> Result<Census, Error> {
-        match *self {}
-    }
-
-    fn check(&self, _: &Work<'_>) -> Result<Findings, Error> {
-        match *self {}
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,4 @@
+//! The vdi reader on broken files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vmimage_fuzz::files::VDI.run(data));

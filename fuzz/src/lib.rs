@@ -1,0 +1,129 @@
+//! What the fuzz targets share: an input is a recipe for a broken image file.
+//!
+//! ```text
+//! input bytes ─arbitrary─▶ Case: which file of our writers · edits · where it is cut · sealed?
+//!                          └─▶ Broken: a source that shows the edited file ─▶ `exercise`
+//! ```
+//!
+//! So a dozen bytes of input reach what lies behind magic numbers and checksums, and inputs stay
+//! small although files have megabytes. Every fourth input is taken as the file itself.
+//! Invariant: the same input is the same file, whatever the machine.
+
+mod broken;
+mod exercise;
+pub mod files;
+mod medium;
+mod seal;
+
+use std::sync::{Arc, OnceLock};
+
+use arbitrary::{Arbitrary, Unstructured};
+use uuid::Uuid;
+use vmimage::engine::base::{ByteSource, MemorySink, SectorSource, Silent, Work};
+use vmimage::engine::format::{self, FormatName, Label, Output, Params};
+
+pub use broken::Broken;
+pub use exercise::exercise;
+use medium::Medium;
+
+/// A change of some bytes.
+#[derive(Arbitrary, Clone, Debug)]
+pub struct Edit {
+    /// Where: see `place`.
+    pub at: u32,
+    /// What is written there.
+    pub value: Value,
+}
+
+/// What an edit writes.
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Value {
+    /// These bytes.
+    Bytes([u8; 8]),
+    /// One byte.
+    Byte(u8),
+    /// A number in 4 bytes, little endian.
+    Little(u32),
+    /// A number in 4 bytes, big endian.
+    Big(u32),
+    /// A number in 8 bytes, big endian, shifted left by as many bits as the second says.
+    Shifted(u8, u8),
+    /// 8 bytes of ones.
+    Ones,
+    /// 8 bytes of zeros.
+    Zeros,
+    /// A copy of 64 bytes from elsewhere in the file.
+    Copy(u32),
+}
+
+/// A recipe for a broken file.
+#[derive(Arbitrary, Clone, Debug)]
+pub struct Case {
+    /// Which of the files.
+    pub file: u8,
+    /// What is changed, in order.
+    pub edits: Vec<Edit>,
+    /// Whether the checksums are made right afterwards.
+    pub sealed: bool,
+    /// The file ends here, counted back from its end.
+    pub cut: u16,
+}
+
+/// The files of one format that are broken: made once for a process.
+pub struct Files {
+    format: FormatName,
+    made: OnceLock<Vec<Arc<[u8]>>>,
+    params: fn() -> Vec<Params>,
+}
+
+impl Files {
+    /// Files of this format with these parameters.
+    pub const fn new(format: FormatName, params: fn() -> Vec<Params>) -> Self {
+        Self { format, made: OnceLock::new(), params }
+    }
+
+    fn made(&self) -> &[Arc<[u8]>] {
+        self.made.get_or_init(|| (self.params)().iter().map(written).collect())
+    }
+
+    /// How many files there are.
+    pub fn count(&self) -> usize {
+        self.made().len()
+    }
+
+    /// One of them.
+    pub fn file(&self, number: usize) -> Arc<[u8]> {
+        Arc::clone(&self.made()[number])
+    }
+
+    /// Judges what a reader makes of one input.
+    pub fn run(&self, data: &[u8]) {
+        let Some((kind, rest)) = data.split_first() else { return };
+        if kind % 4 == 3 {
+            return exercise(Arc::new(ByteSource::new(rest.to_vec())), self.format);
+        }
+        let mut input = Unstructured::new(rest);
+        let Ok(case) = Case::arbitrary(&mut input) else { return };
+        let files = self.made();
+        let file = Arc::clone(&files[usize::from(case.file) % files.len()]);
+        exercise(Arc::new(Broken::new(file, &case, self.format)), self.format);
+    }
+}
+
+/// The bytes of a file that our writer makes.
+fn written(params: &Params) -> Arc<[u8]> {
+    let (sink, companion) = (MemorySink::default(), MemorySink::default());
+    let label = Label { name: "disk", id: Uuid::from_u128(7) };
+    let output = Output { label, sink: &sink, companion: Some(&companion) };
+    let work = Work { threads: 1, progress: &Silent };
+    format::write(&Medium, &output, params, &work).expect("our writer writes its own seeds");
+    sink.into_bytes().into()
+}
+
+/// Guesses the format of any bytes, and uses what is guessed.
+pub fn detect(data: &[u8]) {
+    let source: Arc<dyn SectorSource> = Arc::new(ByteSource::new(data.to_vec()));
+    if let Ok(format) = format::detect(&*source) {
+        exercise(source, format);
+    }
+}

@@ -1,0 +1,103 @@
+//! How much room the files of a document can take, from the document alone.
+//!
+//! Knows the formats by rough upper bounds only (the engine can measure; the controller, which has
+//! no engine, needs a number before anything is built). Invariant: no file that the engine writes is
+//! larger than its bound here (a test writes full disks and compares).
+
+use super::disk_size;
+use super::types::{Format, FormatKind, Preset, Spec, Wrap};
+use crate::units::{ByteSize, SizeOverflow};
+
+const MIB: u64 = 1 << 20;
+
+/// What tables and the stored form of data that cannot be compressed add, in millionths: 1/32. The
+/// most are the tables of qcow2 with clusters of 512 bytes: 10 bytes for each, 1/51.
+const TABLES: u32 = 31_250;
+
+/// Headers, logs and rounding of files with tables: a VHDX begins with 4 MiB, a VHD rounds up to
+/// cylinders and blocks of 2 MiB.
+const HEADERS: ByteSize = ByteSize::mib(8);
+
+/// The build manifest, SHA256SUMS and the directory.
+const BESIDE: ByteSize = ByteSize::mib(1);
+
+/// The room for all files of `spec`, were the disk full, in whole MiB.
+pub fn room(spec: &Spec) -> Result<ByteSize, SizeOverflow> {
+    let disk = disk_size(spec);
+    let sum = |sum: ByteSize, format| sum.plus(bound(format, disk)?);
+    spec.formats.iter().try_fold(BESIDE, sum)?.round_up(MIB)
+}
+
+/// The largest file of this format that holds a disk of `disk` bytes.
+fn bound(format: &Format, disk: ByteSize) -> Result<ByteSize, SizeOverflow> {
+    let padded = match format.preset.map(Preset::rules) {
+        // Its padding is compressed away: deflate makes 1/1000 of zeros.
+        Some(rules) if rules.preset == Preset::Gce => disk,
+        Some(rules) => disk.max(ByteSize::bytes(rules.least)).round_up(rules.unit)?,
+        None => disk,
+    };
+    if format.kind == FormatKind::Raw && format.preset != Some(Preset::Gce) {
+        let plain = format.wrap == Wrap::None;
+        return if plain { Ok(padded) } else { padded.with_overhead(TABLES)?.plus(HEADERS) };
+    }
+    padded.with_overhead(TABLES)?.plus(HEADERS)?.plus(units(format, disk)?)
+}
+
+/// What large units of allocation add: the last one is filled up, tables begin with one each.
+fn units(format: &Format, disk: ByteSize) -> Result<ByteSize, SizeOverflow> {
+    match format.kind {
+        FormatKind::Qcow2 => {
+            // Header, both levels of both tables, and the last cluster; doubled.
+            let cluster = format.qcow2.clone().unwrap_or_default().cluster_size.0;
+            let twice = cluster.plus(cluster)?;
+            let four = twice.plus(twice)?;
+            four.plus(four)?.plus(four)
+        }
+        FormatKind::Vhdx => {
+            let given = format.vhdx.as_ref().and_then(|options| options.block_size);
+            // The largest block that the engine chooses by itself is 64 MiB, 8 MiB up to 1 GiB.
+            let by_size = if disk <= ByteSize::mib(1024) { 8 } else { 64 };
+            Ok(given.map_or(ByteSize::mib(by_size), |size| size.0))
+        }
+        FormatKind::Raw => Ok(ByteSize::mib(4)),
+        _ => Ok(ByteSize::ZERO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    fn of(spec: &str) -> u64 {
+        let text = format!(
+            "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: t}}\nspec: {spec}\n"
+        );
+        room(&parse(&text, &[]).unwrap().remove(0).image.spec).unwrap().get()
+    }
+
+    #[test]
+    fn the_room_is_the_sum_of_the_bounds() {
+        assert_eq!(of("{disk: {size: 512}}"), 2 * MIB, "512 bytes and 1 MiB, in whole MiB");
+        assert_eq!(of("{disk: {size: 64Mi}}"), 65 * MIB);
+        // 64 + 2 + 8 MiB and 12 clusters of 64 KiB.
+        assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: qcow2}]}"), 76 * MIB);
+        assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: vdi}]}"), 75 * MIB);
+        assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: vhdx}]}"), 83 * MIB);
+        let blocks = "{disk: {size: 64Mi}, formats: [{type: vhdx, vhdx: {blockSize: 256Mi}}]}";
+        assert_eq!(of(blocks), 331 * MIB);
+        assert_eq!(of("{disk: {size: 1}, formats: [{type: vhd, preset: azure}]}"), 11 * MIB);
+        assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: raw}, {type: vdi}]}"), 139 * MIB);
+    }
+
+    #[test]
+    fn what_is_too_large_is_told() {
+        assert!(
+            bound(
+                &Format { kind: FormatKind::Vdi, ..Format::default() },
+                ByteSize::bytes(u64::MAX)
+            )
+            .is_err()
+        );
+    }
+}
