@@ -265,7 +265,8 @@ fn metadata_must_be_right() {
         "the metadata item Virtual Disk Size has 9 bytes, not 8",
     );
     let mut twice = good();
-    twice.copy_within(entry(1)..entry(2), entry(4));
+    twice.copy_within(entry(1)..entry(2), entry(5));
+    twice[METADATA + 10] = 6;
     damaged("twice", twice, "the metadata item Virtual Disk Size is there twice");
     let mut unknown = with(entry(5), &[8; 16]);
     unknown[METADATA + 10] = 6;
@@ -408,6 +409,18 @@ fn check_finds_what_reading_does_not() {
             "2097184 the metadata item {caa16737-fa36-4d43-b3b6-33f0aa44e76b}: the flags are 6, not 4"
         ]
     );
+    // The id of the disk, one byte further.
+    let inside = with(METADATA + 32 + 2 * 32 + 16, &[0x11]);
+    let says = "2097152 a metadata item has 4 bytes at 65568 of its region: something else ends at \
+                65569, the region at 1048576";
+    assert_eq!(found(inside), [says]);
+    let mut empty = with(METADATA + 10, &[7]);
+    assert_eq!(
+        found(empty.clone()),
+        ["2097152 the metadata item {00000000-0000-0000-0000-000000000000} is there twice"]
+    );
+    empty[METADATA + 32 + 6 * 32] = 1;
+    assert_eq!(found(empty), [""; 0]);
     let mut tables = good();
     tables[TABLES[1] + 1000] = 1;
     seal(&mut tables[TABLES[1]..TABLES[1] + (64 << 10)]);

@@ -116,6 +116,7 @@ pub(super) fn judge(
             bad(&format!("the flags are {flags}, not {wanted}"));
         }
     }
+    table.judge_places(findings);
     let parameters: FileParameters = table.item(FILE_PARAMETERS)?;
     if parameters.flags.get() & !(LEAVE_BLOCKS_ALLOCATED | HAS_PARENT) != 0 {
         let message = format!("File Parameters has the flags {:#x}", parameters.flags);
@@ -158,6 +159,34 @@ impl<'a> Table<'a> {
             .map_err(|_| short())?;
         let header_is_plain = header.reserved.get() == 0 && header.reserved2 == [0; 20];
         Ok(Self { source, region, entries: entries.to_vec(), header_is_plain })
+    }
+
+    /// Judges that no item is there twice, and that they lie in the region and not in each other.
+    fn judge_places(&self, findings: &mut Findings) {
+        let at = self.region.start();
+        let mut ids: Vec<_> =
+            self.entries.iter().map(|e| (e.item_id, e.flags.get() & IS_USER)).collect();
+        ids.sort_unstable();
+        for pair in ids.windows(2).filter(|pair| pair.first() == pair.last()) {
+            let id = pair.first().map_or(Uuid::nil(), |(id, _)| guid(*id));
+            findings.add(Severity::Error, at, format!("the metadata item {{{id}}} is there twice"));
+        }
+        let places = self.entries.iter().map(|e| (u64::from(e.offset.get()), e.length.get()));
+        let mut places: Vec<_> = places.filter(|place| *place != (0, 0)).collect();
+        places.sort_unstable();
+        let mut free = METADATA_TABLE_BYTES as u64;
+        for (offset, length) in places {
+            let end = offset + u64::from(length);
+            if offset < free || end > self.region.len() || length > MAX_ITEM {
+                let message = format!(
+                    "a metadata item has {length} bytes at {offset} of its region: something else \
+                     ends at {free}, the region at {}",
+                    self.region.len()
+                );
+                findings.add(Severity::Error, at, message);
+            }
+            free = free.max(end);
+        }
     }
 
     /// Refuses required items that are not known: system items, as we know no user items either.
