@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use vmimage::engine::base::{ByteSource, MemorySink, PositionalSink, SectorSource, Silent, Work};
-use vmimage::engine::files;
+use vmimage::engine::files::{self, Sinks};
 use vmimage::manifest::{parse, room};
 
 /// 3 MiB and a sector: more than one unit of every format, and never whole ones.
@@ -28,6 +28,7 @@ fn full() -> Arc<dyn SectorSource> {
 #[test]
 fn no_file_of_a_full_disk_is_larger_than_its_room() {
     let disk = full();
+    let scratch = tempfile::tempdir().unwrap();
     for format in [
         "type: raw",
         "type: raw, preset: kubevirt",
@@ -39,6 +40,18 @@ fn no_file_of_a_full_disk_is_larger_than_its_room() {
         "type: vmdk",
         "type: vmdk, vmdk: {subformat: monolithicFlat}",
         "type: vmdk, vmdk: {subformat: streamOptimized}",
+        "type: vhd",
+        "type: vhd, vhd: {subformat: fixed, sizing: exact}",
+        "type: vhdx",
+        "type: vhdx, vhdx: {subformat: fixed, blockSize: 1Mi}",
+        "type: vdi",
+        "type: vdi, vdi: {subformat: static}",
+        "type: ova",
+        "type: box, box: {provider: libvirt}",
+        "type: box, box: {provider: virtualbox}",
+        "type: raw, wrap: gzip",
+        "type: qcow2, wrap: xz",
+        "type: vdi, wrap: zstd",
     ] {
         let text = format!(
             "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: t}}\nspec: {{disk: {{size: {LEN}}}, formats: [{{{format}}}]}}\n"
@@ -48,7 +61,8 @@ fn no_file_of_a_full_disk_is_larger_than_its_room() {
         let (main, second) = (MemorySink::default(), MemorySink::default());
         let companion = planned.companion.as_ref().map(|_| &second as &dyn PositionalSink);
         let work = Work { threads: 2, progress: &Silent };
-        files::write(&planned, &disk, &main, companion, &work).unwrap();
+        let sinks = Sinks { main: &main, companion, scratch: scratch.path() };
+        files::write(&planned, &disk, &sinks, &work).unwrap();
         let size = main.into_bytes().len() + second.into_bytes().len();
         let room = room(&image.spec).unwrap().get();
         assert!(size as u64 >= LEN, "{format}: {size} is too little to prove something");

@@ -14,6 +14,7 @@ mod media;
 #[path = "support/qemu_img.rs"]
 mod qemu_img;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,12 +22,13 @@ use fs_err as fs;
 use matrix::{Form, Judges, all, judges, kinds};
 use media::{Noise, Patched};
 use qemu_img::{info, output, qemu_img, sha256sum, text};
+use serde_json::Value;
 use uuid::Uuid;
 use vmimage::engine::base::{
     AtomicFile, Deny, Error, FileSource, Gate, PositionalSink, Role, SectorSource, Silent, Work,
     digest,
 };
-use vmimage::engine::format::{self, FormatName, FormatOption, Image, Label, Output};
+use vmimage::engine::format::{self, FormatName, FormatOption, Image, Label, Output, Values};
 
 const WORK: Work<'_> = Work { threads: 2, progress: &Silent };
 
@@ -213,6 +215,45 @@ fn nothing_is_opened_beside_the_file_itself() {
     let refused = format::open(Arc::new(FileSource::open(&path).unwrap()), form.format, &Deny);
     let message = refused.unwrap_err().to_string();
     assert!(message.contains("extent file \"disk-flat.vmdk\""), "{message}");
+}
+
+/// Documents and `convert --option` have the same options with the same words.
+#[test]
+fn documents_have_the_options_of_the_engine() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/vmimages.vmimage.dev.yaml");
+    let crd: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let formats = &spec["properties"]["formats"]["items"]["properties"];
+    for format in FormatName::ALL {
+        let Some(fields) = formats[format.as_str()]["properties"].as_object() else {
+            assert!(format.options().is_empty(), "{format}");
+            continue;
+        };
+        let names: BTreeSet<_> = fields.keys().map(String::as_str).collect();
+        let known: BTreeSet<_> = format.options().iter().map(|option| option.name).collect();
+        assert_eq!(names, known, "{format}");
+        for option in format.options() {
+            let field = &fields[option.name];
+            let words = |values: &Value| -> BTreeSet<String> {
+                let values = values.as_array().unwrap().iter();
+                values.map(|value| value.as_str().unwrap().to_owned()).collect()
+            };
+            match option.values {
+                Values::Words(["false", "true"]) => assert_eq!(field["type"], "boolean"),
+                Values::Words(all) => {
+                    let all: BTreeSet<_> = all.iter().map(|word| (*word).to_owned()).collect();
+                    assert_eq!(words(&field["enum"]), all, "{format} {}", option.name);
+                }
+                Values::Number(least, most) => {
+                    assert_eq!(
+                        (&field["minimum"], &field["maximum"]),
+                        (&least.into(), &most.into())
+                    );
+                }
+                Values::PowerOfTwo(..) => {}
+            }
+        }
+    }
 }
 
 /// The part of docs/formats.md that is generated.

@@ -368,7 +368,6 @@ fn files_that_name_others_or_hide_their_content_are_refused_by_name() {
     for (n, (options, says)) in [
         (vec!["-o", &backing], format!("backing file \"{}\"", text(&base))),
         (vec!["-o", &data_file], "external data file \"".to_owned()),
-        (vec!["-o", "extended_l2=on"], "extended L2 entries".to_owned()),
         (
             vec!["--object", "secret,id=s,data=x", "-o", "encrypt.format=aes,encrypt.key-secret=s"],
             "AES encryption".to_owned(),

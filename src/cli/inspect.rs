@@ -31,7 +31,7 @@ pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<(), Failures> {
     let interrupt = Interrupt::listen()?;
     let bytes = Bytes::open(file, &flags, &interrupt)?;
     if let (Some(kind), None) = (bytes.package(&flags)?, &flags.disk) {
-        return listing(&bytes.unpacked(kind, &flags)?, output);
+        return listing(&bytes.unpacked(kind, &flags, &interrupt)?, output);
     }
     let opened = Opened::of(bytes, &flags, &interrupt)?;
     if *only_map {
@@ -72,7 +72,8 @@ fn listing(package: &Package, output: &Output) -> Result<(), Failures> {
     }
     for disk in disks {
         let capacity = disk.capacity.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
-        output.line(&format!("disk\t{}\t{}\t{capacity}", shown(&disk.file), disk.format))?;
+        let format = disk.format.map_or("?", FormatName::as_str);
+        output.line(&format!("disk\t{}\t{format}\t{capacity}", shown(&disk.file)))?;
     }
     Ok(())
 }

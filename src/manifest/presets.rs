@@ -127,12 +127,13 @@ pub const PRESETS: [Rules; 7] = [
     },
 ];
 
-/// The types whose files have a largest disk, in bytes. QEMU's words and numbers.
+/// The types whose files have a largest disk, in bytes: QEMU's numbers unless said otherwise.
 pub const LARGEST: [(FormatKind, u64); 3] = [
     // 0xff000000 sectors.
     (FormatKind::Vhd, 2040 * GIB),
     (FormatKind::Vhdx, 64 << 40),
-    (FormatKind::Vdi, 0x1_ffff_f800_0000),
+    // A block map of 64 MiB, the longest that our reader holds; QEMU's limit is 512 TiB.
+    (FormatKind::Vdi, 16 << 40),
 ];
 
 impl Preset {

@@ -58,7 +58,8 @@ pub(super) mod message {
     pub(in super::super) const LARGEST: &str =
         "disk.size can be at most 8 EiB less 1 GiB, the largest disk of QEMU";
     pub(in super::super) const LARGEST_QCOW2: &str = "a qcow2 file with clusters of 64 KiB holds at most 2 PiB, with 512 bytes 128 GiB, four times as much with each doubling; use larger clusters, type raw or a smaller disk.size";
-    pub(in super::super) const LARGEST_OTHER: &str = "the disk is larger than the format can tell: vhd 2040 GiB, vhdx 64 TiB, vdi 512 TiB less 128 MiB";
+    pub(in super::super) const LARGEST_OTHER: &str =
+        "the disk is larger than the format can tell: vhd 2040 GiB, vhdx 64 TiB, vdi 16 TiB";
     pub(in super::super) const REQUEST: &str =
         "pvc.request must hold the disk, which is disk.size rounded up to whole MiB";
     pub(in super::super) const FILES_REQUEST: &str =

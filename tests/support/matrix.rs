@@ -52,7 +52,7 @@ impl Form {
                 (_, "lazyRefcounts") => format!("lazy_refcounts={}", on("true")),
                 (_, "adapterType") => format!("adapter_type={value}"),
                 (_, "hardwareVersion") => format!("hwversion={value}"),
-                (FormatName::Vhd, "size") => format!("force_size={}", on("exact")),
+                (FormatName::Vhd, "sizing") => format!("force_size={}", on("exact")),
                 (_, "blockSize") => format!("block_size={value}"),
                 (FormatName::Vdi, "subformat") => format!("static={}", on("static")),
                 (_, name) => format!("{name}={value}"),
@@ -82,7 +82,7 @@ pub(crate) fn judges(form: &Form) -> Judges {
             (true, "none (imago reads no zstd)", "QEMU's qcow2.txt")
         }
         FormatName::Qcow2 => (true, "imago", "QEMU's qcow2.txt"),
-        FormatName::Vmdk if says("monolithicFlat") => (false, "7-Zip", "VMware's note 5.0"),
+        FormatName::Vmdk if says("monolithicFlat") => (true, "7-Zip", "VMware's note 5.0"),
         FormatName::Vmdk => (true, "7-Zip, libvmdk", "VMware's note 5.0"),
         FormatName::Vhd => (false, "7-Zip, libvhdi", "Microsoft's VHD 1.0; Azure's rules"),
         FormatName::Vhdx => (true, "7-Zip, libvhdi", "[MS-VHDX]"),
@@ -144,8 +144,8 @@ pub(crate) fn kinds() -> Vec<Form> {
         Form::new(Vmdk, &[]),
         Form::new(Vmdk, &[("subformat", "monolithicFlat")]),
         Form::new(Vmdk, &[("subformat", "streamOptimized")]),
-        Form::new(Vhd, &[("subformat", "fixed"), ("size", "exact")]),
-        Form::new(Vhd, &[("subformat", "dynamic"), ("size", "exact")]),
+        Form::new(Vhd, &[("subformat", "fixed"), ("sizing", "exact")]),
+        Form::new(Vhd, &[("subformat", "dynamic"), ("sizing", "exact")]),
         Form::new(Vhd, &[]),
         Form::new(Vhdx, &[]),
         Form::new(Vhdx, &[("subformat", "fixed")]),

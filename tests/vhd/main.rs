@@ -10,6 +10,10 @@ mod media;
 #[path = "../support/qemu_img.rs"]
 mod qemu_img;
 
+mod azure;
+mod bad_vdi;
+mod bad_vhd;
+mod mutation;
 mod property;
 mod support;
 mod vdi_oracle;

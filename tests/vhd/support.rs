@@ -1,13 +1,13 @@
 //! What the parts of this program share: writing with our writers, reading with foreign readers.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use fs_err as fs;
 use uuid::Uuid;
 use vmimage::engine::base::{
-    AtomicFile, ByteSource, Deny, Error, FileSource, MemorySink, PositionalSink, SectorSource,
-    Silent, Work,
+    ByteSource, Deny, Error, FileSource, MemorySink, PositionalSink, SectorSource, Silent, Work,
 };
 use vmimage::engine::format::{self, FormatName, Image, Label, Output, Params, vdi, vhd};
 
@@ -24,11 +24,23 @@ fn put(source: &dyn SectorSource, sink: &dyn PositionalSink, params: &Params) ->
     format::write(source, &output, params, &SILENT)
 }
 
+/// A file that is not synced: nobody needs these after a crash.
+struct Plain(std::fs::File);
+
+impl PositionalSink for Plain {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.0.write_all_at(bytes, offset).map_err(|e| Error::io("writing", e))
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), Error> {
+        self.0.set_len(len).map_err(|e| Error::io("making it longer", e))
+    }
+}
+
 /// Writes `source` to the new file `path`.
 pub(crate) fn write(source: &dyn SectorSource, params: &Params, path: &Path) {
-    let file = AtomicFile::create(path).unwrap();
-    put(source, &file, params).unwrap();
-    file.commit().unwrap();
+    let file = fs::File::create_new(path).unwrap().into_file();
+    put(source, &Plain(file), params).unwrap();
 }
 
 /// `source` as a file in memory.

@@ -5,7 +5,7 @@ use vmimage::engine::base::{Silent, digest};
 use vmimage::engine::format::vdi::Subformat;
 use vmimage::engine::format::{FormatName, Params};
 
-use crate::media::{all as media, giant};
+use crate::media::{Patched, all as media, giant};
 use crate::qemu_img::{compare, info, output, qemu_img, sha256sum, text};
 use crate::support::{SILENT, all, bytes, open, open_bytes, plain, seven_zip, vdi_params, write};
 
@@ -60,7 +60,7 @@ fn qemus_files_are_read_by_us() {
         medium.reference(&at("raw"));
         for (kind, options, params) in kinds() {
             let path = at(kind);
-            let args = ["convert", "-f", "raw", "-O", "vdi", "-o", options];
+            let args = ["convert", "-t", "unsafe", "-f", "raw", "-O", "vdi", "-o", options];
             qemu_img(&[&args[..], &[text(&at("raw")), text(&path)]].concat());
             let image = open(&path, FormatName::Vdi);
             assert_eq!(image.len(), medium.len, "{} {kind}", medium.name);
@@ -77,7 +77,11 @@ fn qemus_files_are_read_by_us() {
 #[test]
 fn terabytes_of_nothing_cost_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let medium = giant();
+    // A fifth of the giant: qemu-img looks at every block, of which there are a million.
+    let whole = giant();
+    let mut patches = whole.patches;
+    patches.retain(|(at, _)| *at < 1 << 40);
+    let medium = Patched { len: 1 << 40, patches, ..whole };
     let at = |name: &str| directory.path().join(name);
     medium.reference(&at("raw"));
     for (kind, _, params) in kinds() {
@@ -85,7 +89,7 @@ fn terabytes_of_nothing_cost_nothing() {
         assert_eq!(info(&at(kind), "vdi")["virtual-size"], medium.len);
         qemu_check(&at(kind));
         if kind == "dynamic" {
-            // Of a static disk qemu would read 5 TiB of zeros.
+            // Of a static disk qemu would read a TiB of zeros.
             compare(&at("raw"), &at(kind), "vdi");
         }
         let image = open(&at(kind), FormatName::Vdi);

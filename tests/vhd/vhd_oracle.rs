@@ -50,6 +50,10 @@ fn our_files_are_read_by_qemu_7zip_and_libvhdi() {
         let at = |name: &str| directory.path().join(format!("{}.{name}", medium.name));
         medium.reference(&at("raw"));
         for (kind, options, params) in kinds() {
+            // The largest medium is tried with one rule of size only: it takes seconds.
+            if medium.name == "mix" && kind.ends_with("chs") {
+                continue;
+            }
             let path = at(kind);
             write(&medium, &params, &path);
             // The size is what qemu makes of the same request.
@@ -94,10 +98,23 @@ fn qemus_files_are_read_by_us() {
         let at = |name: &str| directory.path().join(format!("{}.{name}", medium.name));
         medium.reference(&at("raw"));
         for (kind, options, _) in kinds() {
+            if medium.name == "mix" && kind.ends_with("chs") {
+                continue;
+            }
             let (path, back) = (at(kind), at("back"));
-            let args = ["convert", "-f", "raw", "-O", "vpc", "-o", options];
+            let args = ["convert", "-t", "unsafe", "-f", "raw", "-O", "vpc", "-o", options];
             qemu_img(&[&args[..], &[text(&at("raw")), text(&path)]].concat());
-            qemu_img(&["convert", "-f", "vpc", "-O", "raw", text(&path), text(&back)]);
+            qemu_img(&[
+                "convert",
+                "-t",
+                "unsafe",
+                "-f",
+                "vpc",
+                "-O",
+                "raw",
+                text(&path),
+                text(&back),
+            ]);
             let image = open(&path, FormatName::Vhd);
             assert_eq!(image.len(), fs::metadata(&back).unwrap().len(), "{} {kind}", medium.name);
             assert_eq!(digest(&*image, &Silent).unwrap(), sha256sum(&back), "{kind}");

@@ -106,11 +106,12 @@ impl Bytes {
         &self,
         kind: PackageKind,
         flags: &SourceFlags,
+        interrupt: &Interrupt,
     ) -> Result<Package, Failure> {
-        let fail = |e| self.fail(&e);
-        let spool = Spool::create_in(&std::env::temp_dir()).map_err(fail)?;
         let source = Arc::clone(&self.unpacked);
-        Package::open(source, kind, spool, flags.limit.get()).map_err(fail)
+        let work = Work { threads: 0, progress: interrupt };
+        Package::open(source, kind, &std::env::temp_dir(), flags.limit.get(), &work)
+            .map_err(|e| self.fail(&e))
     }
 
     fn fail(&self, error: &Error) -> Failure {
@@ -124,12 +125,19 @@ impl Bytes {
         interrupt: &Interrupt,
     ) -> Result<(Arc<dyn SectorSource>, FormatName), Failure> {
         if let Some(kind) = self.package(flags)? {
-            let package = self.unpacked(kind, flags)?;
+            let package = self.unpacked(kind, flags, interrupt)?;
             let disk = chosen(&package, flags.disk.as_deref())
                 .map_err(|failure| failure.in_file(&self.name, "", None))?;
             let work = Work { threads: 0, progress: interrupt };
             let source = package.disk(disk, &work).map_err(|e| self.fail(&e))?;
-            return Ok((source, disk.format));
+            let format = disk.format.ok_or_else(|| {
+                let message = format!(
+                    "the package does not say what format \"{}\" has, or one that is not known",
+                    disk.file.escape_debug()
+                );
+                Failure::new(Code::InvalidInput, message).in_file(&self.name, "", None)
+            })?;
+            return Ok((source, format));
         }
         if let Some(disk) = &flags.disk {
             let message = format!("--disk {disk} is for packages: --from ova or --from box");

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use fs_err as fs;
 
-use super::{Error, Extent, Kind, PositionalSink, SectorSource};
+use super::{Error, Extent, Kind, PositionalSink, SectorSource, write_zeros};
 
 /// A file being written under a temporary name beside its final one.
 #[derive(Debug)]
@@ -98,6 +98,33 @@ impl PositionalSink for AtomicFile {
     fn reflink(&self, file: &File) -> bool {
         rustix::fs::ioctl_ficlone(&self.file, file).is_ok()
     }
+    fn reserve(&self, offset: u64, len: u64) -> Result<(), Error> {
+        match allocate(&self.file, offset, len) {
+            Ok(true) => Ok(()),
+            Ok(false) => write_zeros(self, offset, len),
+            Err(e) => {
+                let what = format!("keeping {len} bytes for {}", self.target.display());
+                Err(Error::io(what, e))
+            }
+        }
+    }
+}
+
+/// Has the filesystem keep room; false where it cannot.
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), offset, len) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 #[cfg(unix)]

@@ -36,5 +36,5 @@ pub use padded::Padded;
 pub use progress::{Progress, Silent, Work};
 pub use reader::SourceReader;
 pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
-pub use sink::{MemorySink, PositionalSink, StreamSink};
+pub use sink::{MemorySink, PositionalSink, StreamSink, write_zeros};
 pub use spool::Spool;

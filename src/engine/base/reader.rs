@@ -51,7 +51,7 @@ mod tests {
                 n => seen.extend(&buffer[..n]),
             }
         }
-        assert_eq!(seen, b"0123456789");
+        assert_eq!(seen.as_slice(), b"0123456789");
         assert_eq!(reader.read(&mut buffer).unwrap(), 0);
     }
 }

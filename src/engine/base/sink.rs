@@ -22,6 +22,27 @@ pub trait PositionalSink: Send + Sync {
     fn reflink(&self, _file: &File) -> bool {
         false
     }
+    /// Keeps room for `len` bytes from `offset` on, where nothing is written yet: by zeros, where
+    /// the place has no better way.
+    fn reserve(&self, offset: u64, len: u64) -> Result<(), Error> {
+        write_zeros(self, offset, len)
+    }
+}
+
+/// Writes `len` zeros at `offset`.
+pub fn write_zeros(
+    sink: &(impl PositionalSink + ?Sized),
+    offset: u64,
+    len: u64,
+) -> Result<(), Error> {
+    let zeros = vec![0; len.min(1 << 20) as usize];
+    let mut done = 0;
+    while done < len {
+        let now = (len - done).min(zeros.len() as u64);
+        sink.write_at(offset + done, zeros.get(..now as usize).unwrap_or_default())?;
+        done += now;
+    }
+    Ok(())
 }
 
 /// A place that takes bytes in order only, such as a pipe.

@@ -5,8 +5,8 @@
 
 mod compress;
 mod ordered;
-pub mod wrap;
 mod parallel;
+pub mod wrap;
 
 pub use compress::{Compressor, Decompressor, Method};
 pub use ordered::ordered;

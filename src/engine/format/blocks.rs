@@ -1,17 +1,24 @@
 //! For formats whose files grow by blocks: walks a medium and hands over what is not zero, block by
 //! block; and finds holes inside of blocks when they are read.
 //!
-//! Writes nothing. Invariants: every byte is read once, in order; no piece crosses the border of a
+//! Writes nothing. Invariants: every byte is read once; pieces come in order; no piece crosses the border of a
 //! block; a block that is all zero has no piece.
 
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use super::units::{Batches, data_runs};
-use crate::engine::base::{Error, Extent, Progress, SectorSource};
+use crate::engine::base::{Error, Extent, SectorSource, Work};
+use crate::engine::codec::ordered;
 
 /// What is either written or left out within a block.
 const UNIT: u64 = 64 << 10;
 
 /// Bytes read, and written, at once.
 const BATCH: u64 = 2 << 20;
+
+/// Threads that read ahead; more gain nothing beside one that writes.
+const READERS: usize = 2;
 
 /// Bytes of one block that are not zero, or zeros among them.
 pub(super) struct Piece<'a> {
@@ -24,38 +31,75 @@ pub(super) struct Piece<'a> {
     pub(super) headed: Option<&'a [u8]>,
 }
 
-/// Hands the pieces of `source` to `each`. `block` is a multiple of `UNIT`.
+/// A part of the medium, read.
+struct Read {
+    extent: Extent,
+    /// `head` bytes of 0xff, and the part.
+    buffer: Vec<u8>,
+    /// What of the part is not zero.
+    runs: Vec<Range<usize>>,
+}
+
+/// Hands the pieces of `source` to `each`. `block` is a multiple of `UNIT`. Reads ahead on other
+/// threads, so that reading and writing overlap.
 pub(super) fn walk(
     source: &dyn SectorSource,
     block: u64,
     head: usize,
-    progress: &dyn Progress,
+    work: &Work<'_>,
     mut each: impl FnMut(Piece<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     debug_assert!(block.is_multiple_of(UNIT));
-    let mut buffer = vec![0xff; head];
+    // Fresh memory costs as much as copying, so buffers are used again.
+    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
+    let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = 0;
-    for batch in Batches::new(source, UNIT, BATCH) {
-        buffer.resize(head + batch.len() as usize, 0);
-        let (_, data) = buffer.split_at_mut(head);
-        source.read_at(batch.start(), data)?;
-        let (_, data) = buffer.split_at(head);
-        for run in data_runs(data, UNIT as usize) {
-            let mut from = run.start;
-            while from < run.end {
-                let at = batch.start() + from as u64;
-                let within = at % block;
-                let to = run.end.min(from.saturating_add((block - within) as usize));
-                let bytes = data.get(from..to).unwrap_or_default();
-                let headed = (from == 0 && within == 0).then(|| buffer.get(..head + to)).flatten();
-                each(Piece { block: at / block, within, bytes, headed })?;
-                from = to;
+    ordered(
+        work.threads().min(READERS),
+        Batches::new(source, UNIT, BATCH),
+        || Ok(()),
+        |(), extent| {
+            let recycled = spare().pop();
+            let mut buffer = recycled.unwrap_or_else(|| vec![0xff; head]);
+            buffer.resize(head + extent.len() as usize, 0);
+            let data = buffer.get_mut(head..).unwrap_or_default();
+            source.read_at(extent.start(), data)?;
+            let runs = data_runs(data, UNIT as usize).collect();
+            Ok(Read { extent, buffer, runs })
+        },
+        |read| {
+            for run in &read.runs {
+                pieces(&read, run, block, head, &mut each)?;
             }
-        }
-        progress.advance(batch.end() - done)?;
-        done = batch.end();
+            work.progress.advance(read.extent.end() - done)?;
+            done = read.extent.end();
+            spare().push(read.buffer);
+            Ok(())
+        },
+    )?;
+    work.progress.advance(source.len() - done)
+}
+
+/// Hands the pieces of one run to `each`.
+fn pieces(
+    read: &Read,
+    run: &Range<usize>,
+    block: u64,
+    head: usize,
+    each: &mut impl FnMut(Piece<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut from = run.start;
+    while from < run.end {
+        let at = read.extent.start() + from as u64;
+        let within = at % block;
+        let to = run.end.min(from.saturating_add((block - within) as usize));
+        let bytes = read.buffer.get(head + from..head + to).unwrap_or_default();
+        let first = from == 0 && within == 0;
+        let headed = first.then(|| read.buffer.get(..head + to)).flatten();
+        each(Piece { block: at / block, within, bytes, headed })?;
+        from = to;
     }
-    progress.advance(source.len() - done)
+    Ok(())
 }
 
 /// What the file holds for the `len` bytes of a disk from `at` on, which lie at `host` in it: the
@@ -83,7 +127,8 @@ mod tests {
         *bytes.last_mut().unwrap() = 3;
         let mut pieces = Vec::new();
         let mut joined = vec![0; bytes.len()];
-        walk(&ByteSource::new(bytes.clone()), 1 << 20, 3, &Silent, |piece| {
+        let work = Work { threads: 3, progress: &Silent };
+        walk(&ByteSource::new(bytes.clone()), 1 << 20, 3, &work, |piece| {
             let at = (piece.block << 20) + piece.within;
             joined[at as usize..][..piece.bytes.len()].copy_from_slice(piece.bytes);
             if let Some(headed) = piece.headed {

@@ -81,7 +81,7 @@ const VMDK: &[FormatOption] = &[
     },
     FormatOption {
         name: "hardwareVersion",
-        values: Values::Number(1, 99),
+        values: Values::Number(3, 22),
         default: "4",
         help: "The virtual hardware that the descriptor names.",
     },
@@ -95,7 +95,7 @@ const VHD: &[FormatOption] = &[
         help: "A file that grows, or the raw disk with a footer.",
     },
     FormatOption {
-        name: "size",
+        name: "sizing",
         values: Values::Words(&["chs", "exact"]),
         default: "chs",
         help: "Rounded up to cylinders, heads and sectors, or exactly that of the disk.",
@@ -277,8 +277,8 @@ fn set_vhd(params: &mut vhd::Params, name: &str, value: &Value<'_>) {
     match (name, value) {
         ("subformat", Value::Word("fixed")) => params.subformat = vhd::Subformat::Fixed,
         ("subformat", _) => params.subformat = vhd::Subformat::Dynamic,
-        ("size", Value::Word("exact")) => params.sizing = vhd::Sizing::Exact,
-        ("size", _) => params.sizing = vhd::Sizing::Chs,
+        ("sizing", Value::Word("exact")) => params.sizing = vhd::Sizing::Exact,
+        ("sizing", _) => params.sizing = vhd::Sizing::Chs,
         _ => {}
     }
 }
@@ -341,7 +341,7 @@ mod tests {
             (error(FormatName::Raw, "a", "b"), "raw has no options, so no \"a\""),
             (
                 error(FormatName::Vhd, "type", "b"),
-                "vhd has no option \"type\"; known: subformat, size",
+                "vhd has no option \"type\"; known: subformat, sizing",
             ),
             (
                 error(FormatName::Qcow2, "compression", "lzma"),
@@ -353,7 +353,7 @@ mod tests {
             ),
             (
                 error(FormatName::Vmdk, "hardwareVersion", "0"),
-                "vmdk option hardwareVersion is \"0\"; allowed: 1 to 99",
+                "vmdk option hardwareVersion is \"0\"; allowed: 3 to 22",
             ),
         ] {
             assert_eq!(text, wanted);

@@ -139,8 +139,8 @@ impl Parser {
             attributes
                 .insert(attribute.key.local_name().into_inner().to_owned(), value.into_owned());
         }
-        let parent = self.open.last().map_or("", String::as_str);
-        self.element(&name.clone(), &parent.to_owned(), attributes)?;
+        let parent = self.open.last().cloned().unwrap_or_default();
+        self.element(&name, &parent, attributes)?;
         self.open.push(name);
         self.text.clear();
         Ok(())

@@ -5,7 +5,7 @@
 
 use super::ondisk::{
     COMPRESSED_SECTOR, ENTRY_COMPRESSED, MAX_CLUSTER_BITS, MAX_L1_BYTES, MIN_CLUSTER_BITS,
-    OFFSET_BITS,
+    MIN_EXTENDED_BITS, OFFSET_BITS, SUBCLUSTERS,
 };
 
 /// Bytes of an entry of an L1, L2 or refcount table.
@@ -16,6 +16,8 @@ pub(super) const ENTRY: u64 = 8;
 pub(super) struct Geometry {
     cluster_bits: u32,
     virtual_size: u64,
+    /// Bytes of an L2 entry: 8, or 16 with subclusters.
+    entry: u64,
 }
 
 /// A cluster size and a virtual size that do not go together.
@@ -23,9 +25,11 @@ pub(super) struct Geometry {
 pub(super) enum Impossible {
     #[error("qcow2 clusters have 2^9 to 2^21 bytes, not 2^{0}")]
     ClusterBits(u32),
+    #[error("extended L2 entries need clusters of 2^14 to 2^21 bytes, not 2^{0}")]
+    Subclusters(u32),
     #[error(
-        "a disk of {virtual_size} bytes is too large for qcow2 with clusters of {cluster_size} \
-         bytes: it ends at {most}"
+        "The image size is too large for file format 'qcow2' (try using a larger cluster size): \
+         {virtual_size} bytes; with clusters of {cluster_size} bytes it ends at {most}"
     )]
     TooLarge { virtual_size: u64, cluster_size: u64, most: u64 },
 }
@@ -44,12 +48,34 @@ impl Geometry {
         if cluster_bits < MIN_CLUSTER_BITS || cluster_bits > MAX_CLUSTER_BITS {
             return Err(Impossible::ClusterBits(cluster_bits));
         }
-        let cluster_size = 1u64 << cluster_bits;
-        let most = MAX_L1_BYTES / ENTRY * (cluster_size / ENTRY) * cluster_size;
+        Self { cluster_bits, virtual_size, entry: ENTRY }.judged()
+    }
+
+    /// The same with subclusters.
+    pub(super) const fn extended(self) -> Result<Self, Impossible> {
+        if self.cluster_bits < MIN_EXTENDED_BITS {
+            return Err(Impossible::Subclusters(self.cluster_bits));
+        }
+        Self { entry: 2 * ENTRY, ..self }.judged()
+    }
+
+    const fn judged(self) -> Result<Self, Impossible> {
+        let (virtual_size, cluster_size) = (self.virtual_size, self.cluster());
+        let most = MAX_L1_BYTES / ENTRY * (cluster_size / self.entry) * cluster_size;
         if virtual_size > most {
             return Err(Impossible::TooLarge { virtual_size, cluster_size, most });
         }
-        Ok(Self { cluster_bits, virtual_size })
+        Ok(self)
+    }
+
+    /// Whether clusters have subclusters.
+    pub(super) const fn is_extended(self) -> bool {
+        self.entry != ENTRY
+    }
+
+    /// Bytes of a subcluster; of a cluster if it has none.
+    pub(super) const fn subcluster(self) -> u64 {
+        if self.is_extended() { self.cluster() / SUBCLUSTERS } else { self.cluster() }
     }
 
     pub(super) const fn cluster_bits(self) -> u32 {
@@ -77,7 +103,7 @@ impl Geometry {
 
     /// Entries of an L2 table.
     pub(super) const fn l2_entries(self) -> u64 {
-        self.cluster() / ENTRY
+        self.cluster() / self.entry
     }
 
     /// Entries of the L1 table.
@@ -88,11 +114,6 @@ impl Geometry {
     /// Clusters that `bytes` take.
     pub(super) const fn clusters_of(self, bytes: u64) -> u64 {
         bytes.div_ceil(self.cluster())
-    }
-
-    /// Bytes of the virtual disk in this guest cluster: less than a cluster for the last one.
-    pub(super) fn guest_len(self, guest: u64) -> u64 {
-        self.cluster().min(self.virtual_size.saturating_sub(guest << self.cluster_bits))
     }
 
     /// The width of the offset in a compressed cluster's descriptor: the section "Cluster mapping"
@@ -136,8 +157,8 @@ mod tests {
         assert!(Geometry::new(9, 128 << 30).is_ok());
         assert_eq!(
             Geometry::new(9, (128 << 30) + 1).unwrap_err().to_string(),
-            "a disk of 137438953473 bytes is too large for qcow2 with clusters of 512 bytes: it \
-             ends at 137438953472"
+            "The image size is too large for file format 'qcow2' (try using a larger cluster \
+             size): 137438953473 bytes; with clusters of 512 bytes it ends at 137438953472"
         );
         // "With a 2 MB cluster size, [...] 2 EB (61 bits)"
         assert!(Geometry::new(21, 1 << 61).is_ok());
@@ -149,9 +170,16 @@ mod tests {
         assert_eq!(geometry.l2_entries(), 8192);
         assert_eq!(geometry.guest_clusters(), 8193);
         assert_eq!(geometry.l1_entries(), 2);
-        assert_eq!(geometry.guest_len(8191), 65_536);
-        assert_eq!(geometry.guest_len(8192), 512);
         assert_eq!(Geometry::new(16, 0).unwrap().l1_entries(), 0);
+
+        let extended = geometry.extended().unwrap();
+        assert_eq!((extended.l2_entries(), extended.subcluster()), (4096, 2048));
+        assert_eq!(extended.l1_entries(), 3);
+        let small = Geometry::new(13, 0).unwrap();
+        assert_eq!(small.extended().unwrap_err(), Impossible::Subclusters(13));
+        assert!(Geometry::new(14, 32 << 40).unwrap().extended().is_ok());
+        assert!(Geometry::new(14, 64 << 40).unwrap().extended().is_ok());
+        assert!(Geometry::new(14, 128 << 40).unwrap().extended().is_err());
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! The header cluster of a file that is written.
 //!
-//! Version 3. Without compression, or with zlib, the header has 104 bytes and no extension: zlib
-//! is what readers take for granted, and the shortest header is the one that all of them know
-//! (QEMU's own has 112 bytes with a compression type of 0, which means the same). With zstd it has
-//! 112 bytes, and the name of the one incompatible feature, for the error of older readers.
+//! Version 2 has 72 bytes. Version 3 without compression, or with zlib, has 104 bytes and no
+//! extension: zlib is what readers take for granted, and the shortest header is the one that all
+//! of them know (QEMU's own has 112 bytes with a compression type of 0, which means the same).
+//! With zstd it has 112 bytes, and the name of the one incompatible feature, for the error of
+//! older readers.
 //! Invariant: nothing in it depends on anything but its arguments.
 
 use zerocopy::IntoBytes as _;
 
-use super::Compression;
 use super::alloc::RefcountPlaces;
 use super::geometry::Geometry;
 use super::ondisk::{
-    Additional, COMPRESSION_ZSTD, EXTENSION_END, EXTENSION_FEATURE_NAMES, Extension, FeatureName,
-    HeaderV2, HeaderV3, INCOMPATIBLE_COMPRESSION, MAGIC, V3_LENGTH,
+    Additional, COMPATIBLE_LAZY, COMPRESSION_ZSTD, EXTENSION_END, EXTENSION_FEATURE_NAMES,
+    Extension, FeatureName, HeaderV2, HeaderV3, INCOMPATIBLE_COMPRESSION, MAGIC, V3_LENGTH,
 };
+use super::{Compat, Compression, Params};
 use crate::engine::base::{Error, Kind};
 
 /// Reference counts of 16 bits.
@@ -25,13 +26,13 @@ pub(super) fn header(
     geometry: Geometry,
     l1_offset: u64,
     refcounts: RefcountPlaces,
-    compression: Compression,
+    params: &Params,
 ) -> Result<Vec<u8>, Error> {
-    let zstd = compression == Compression::Zstd;
+    let zstd = params.compression == Compression::Zstd;
     let additional = if zstd { size_of::<Additional>() } else { 0 };
     let v2 = HeaderV2 {
         magic: MAGIC.into(),
-        version: 3.into(),
+        version: (if params.compat == Compat::V2 { 2 } else { 3 }).into(),
         cluster_bits: geometry.cluster_bits().into(),
         size: geometry.virtual_size().into(),
         l1_size: count(geometry.l1_entries())?.into(),
@@ -42,11 +43,15 @@ pub(super) fn header(
     };
     let v3 = HeaderV3 {
         incompatible_features: (if zstd { INCOMPATIBLE_COMPRESSION } else { 0 }).into(),
+        compatible_features: (if params.lazy_refcounts { COMPATIBLE_LAZY } else { 0 }).into(),
         refcount_order: REFCOUNT_ORDER.into(),
         header_length: (V3_LENGTH + count(additional as u64)?).into(),
         ..HeaderV3::default()
     };
-    let mut bytes = [v2.as_bytes(), v3.as_bytes()].concat();
+    let mut bytes = v2.as_bytes().to_vec();
+    if params.compat == Compat::V3 {
+        bytes.extend(v3.as_bytes());
+    }
     if zstd {
         let additional = Additional { compression_type: COMPRESSION_ZSTD, padding: [0; 7] };
         bytes.extend(additional.as_bytes());

@@ -5,7 +5,7 @@
 
 use std::mem::size_of;
 
-use zerocopy::big_endian::{U32, U64};
+use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// "QFI\xfb" (section "Header").
@@ -90,6 +90,55 @@ pub(super) struct FeatureName {
     pub(super) name: [u8; 46],
 }
 
+/// Section "Bitmaps extension".
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct BitmapsExtension {
+    pub(super) nb_bitmaps: U32,
+    pub(super) reserved: U32,
+    /// Bytes of all directory entries.
+    pub(super) bitmap_directory_size: U64,
+    /// Cluster-aligned.
+    pub(super) bitmap_directory_offset: U64,
+}
+
+/// Section "Bitmap directory": the start of an entry; extra data and the name follow, padded to 8
+/// bytes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct BitmapEntry {
+    /// Cluster-aligned.
+    pub(super) bitmap_table_offset: U64,
+    /// Entries of the bitmap table.
+    pub(super) bitmap_table_size: U32,
+    pub(super) flags: U32,
+    pub(super) kind: u8,
+    pub(super) granularity_bits: u8,
+    pub(super) name_size: U16,
+    pub(super) extra_data_size: U32,
+}
+
+/// Section "Snapshots": the start of an entry of the snapshot table; extra data, ID and name
+/// follow, padded to 8 bytes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct SnapshotEntry {
+    /// Cluster-aligned.
+    pub(super) l1_table_offset: U64,
+    /// Entries of the L1 table.
+    pub(super) l1_size: U32,
+    pub(super) id_size: U16,
+    pub(super) name_size: U16,
+    pub(super) seconds: U32,
+    pub(super) nanoseconds: U32,
+    pub(super) vm_clock: U64,
+    pub(super) vm_state_size: U32,
+    pub(super) extra_data_size: U32,
+}
+
+const _: () = assert!(size_of::<BitmapsExtension>() == 24);
+const _: () = assert!(size_of::<BitmapEntry>() == 24);
+const _: () = assert!(size_of::<SnapshotEntry>() == 40);
 const _: () = assert!(size_of::<HeaderV2>() == 72);
 const _: () = assert!(size_of::<HeaderV3>() == 104 - 72);
 const _: () = assert!(size_of::<Additional>() == 112 - 104);
@@ -109,10 +158,17 @@ pub(super) const INCOMPATIBLE_EXTENDED_L2: u64 = 1 << 4;
 /// `compatible_features`: lazy refcounts.
 pub(super) const COMPATIBLE_LAZY: u64 = 1 << 0;
 
+/// `autoclear_features`: the bitmaps extension is consistent.
+pub(super) const AUTOCLEAR_BITMAPS: u64 = 1 << 0;
+/// `autoclear_features`: the external data file alone is the disk, too.
+pub(super) const AUTOCLEAR_DATA_RAW: u64 = 1 << 1;
+
 // Values of `Extension::kind`.
 pub(super) const EXTENSION_END: u32 = 0;
 pub(super) const EXTENSION_FEATURE_NAMES: u32 = 0x6803_f857;
 pub(super) const EXTENSION_DATA_FILE: u32 = 0x4441_5441;
+pub(super) const EXTENSION_BACKING_FORMAT: u32 = 0xe279_2aca;
+pub(super) const EXTENSION_BITMAPS: u32 = 0x2385_2875;
 
 /// Values of `Additional::compression_type`.
 pub(super) const COMPRESSION_ZLIB: u8 = 0;
@@ -133,12 +189,24 @@ pub(super) const COMPRESSED_SECTOR: u64 = 512;
 /// Host offsets are below 64 PB.
 pub(super) const OFFSET_BITS: u32 = 56;
 
+/// Section "Extended L2 Entries": subclusters of a cluster.
+pub(super) const SUBCLUSTERS: u64 = 32;
+/// Section "Host cluster management": bits 9-63 of a refcount table entry.
+pub(super) const REFCOUNT_OFFSET: u64 = !0x1ff;
+
 // Limits of QEMU's implementation, named in the section "Header" and "Host cluster management".
 pub(super) const MIN_CLUSTER_BITS: u32 = 9;
 pub(super) const MAX_CLUSTER_BITS: u32 = 21;
+/// With extended L2 entries: a subcluster has at least 512 bytes.
+pub(super) const MIN_EXTENDED_BITS: u32 = 14;
 pub(super) const MAX_L1_BYTES: u64 = 32 << 20;
 pub(super) const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
 pub(super) const MAX_BACKING_NAME: u32 = 1023;
 pub(super) const MAX_REFCOUNT_ORDER: u32 = 6;
 /// QEMU's QCOW_MAX_SNAPSHOTS.
 pub(super) const MAX_SNAPSHOTS: u32 = 65_536;
+/// QEMU's QCOW_MAX_SNAPSHOT_EXTRA_DATA.
+pub(super) const MAX_SNAPSHOT_EXTRA: u32 = 1024;
+/// QEMU's BME_MAX_TABLE_SIZE, in entries, and QEMU_BITMAPS_MAX.
+pub(super) const MAX_BITMAP_TABLE: u32 = 0x800_0000;
+pub(super) const MAX_BITMAPS: u32 = 65_535;

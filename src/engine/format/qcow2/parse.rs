@@ -7,36 +7,28 @@
 use zerocopy::FromBytes as _;
 
 use super::Compression;
-use super::geometry::{ENTRY, Geometry};
+use super::details::Details;
+use super::extensions::{Bitmaps, Names, extensions};
+use super::geometry::{ENTRY, Geometry, Impossible};
 use super::ondisk::{
-    Additional, COMPATIBLE_LAZY, COMPRESSION_ZLIB, COMPRESSION_ZSTD, EXTENSION_DATA_FILE,
-    EXTENSION_END, Extension, HeaderV2, HeaderV3, INCOMPATIBLE_COMPRESSION, INCOMPATIBLE_CORRUPT,
-    INCOMPATIBLE_DATA_FILE, INCOMPATIBLE_DIRTY, INCOMPATIBLE_EXTENDED_L2, MAGIC, MAX_BACKING_NAME,
-    MAX_L1_BYTES, MAX_REFCOUNT_ORDER, MAX_REFCOUNT_TABLE_BYTES, MAX_SNAPSHOTS, V3_LENGTH,
+    AUTOCLEAR_DATA_RAW, Additional, COMPATIBLE_LAZY, COMPRESSION_ZLIB, COMPRESSION_ZSTD, HeaderV2,
+    HeaderV3, INCOMPATIBLE_COMPRESSION, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DATA_FILE,
+    INCOMPATIBLE_DIRTY, INCOMPATIBLE_EXTENDED_L2, MAGIC, MAX_L1_BYTES, MAX_REFCOUNT_ORDER,
+    MAX_REFCOUNT_TABLE_BYTES, MAX_SNAPSHOTS, SnapshotEntry, V3_LENGTH,
 };
 use crate::engine::base::{Error, Kind, SectorSource};
 
-/// What a header says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Details {
-    /// 2 or 3.
-    pub version: u32,
-    /// Bytes of a cluster.
-    pub cluster_size: u64,
-    /// Virtual size in bytes.
-    pub virtual_size: u64,
-    /// The method of compressed clusters, if there are any: never `None`.
-    pub compression: Compression,
-    /// Width of a reference count.
-    pub refcount_bits: u32,
-    /// Bytes of the header without its extensions.
-    pub header_length: u32,
-    /// Snapshots in the file; their contents are not read.
-    pub snapshots: u32,
-    /// The file was not closed properly: reference counts may be wrong. Contents are not affected.
-    pub dirty: bool,
-    /// Reference counts may be written late.
-    pub lazy_refcounts: bool,
+/// Where the tables lie that reading needs not, but `check` does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub(super) l1_offset: u64,
+    pub(super) l1_entries: u32,
+    pub(super) refcount_table: u64,
+    pub(super) refcount_clusters: u32,
+    pub(super) refcount_order: u32,
+    pub(super) snapshots: u32,
+    pub(super) snapshots_offset: u64,
+    pub(super) bitmaps: Option<Bitmaps>,
 }
 
 /// A judged header.
@@ -44,16 +36,28 @@ pub struct Details {
 pub(super) struct Parsed {
     pub(super) details: Details,
     pub(super) geometry: Geometry,
-    pub(super) l1_offset: u64,
+    pub(super) layout: Layout,
+    pub(super) names: Names,
 }
 
 /// The part of the header that depends on the version.
-struct Features {
+pub(super) struct Features {
     incompatible: u64,
     compatible: u64,
+    pub(super) autoclear: u64,
     refcount_order: u32,
-    header_length: u32,
+    pub(super) header_length: u32,
     compression_type: u8,
+}
+
+impl Features {
+    const fn has(&self, bit: u64) -> bool {
+        self.incompatible & bit != 0
+    }
+
+    pub(super) const fn has_data_file(&self) -> bool {
+        self.has(INCOMPATIBLE_DATA_FILE)
+    }
 }
 
 /// Reads and judges the header of `source`.
@@ -71,15 +75,19 @@ pub(super) fn parse(source: &dyn SectorSource) -> Result<Parsed, Error> {
     if !matches!(version, 2 | 3) {
         return Err(unsupported(format!("version {version}, only 2 and 3 are known")));
     }
-    let geometry = Geometry::new(header.cluster_bits.get(), header.size.get())
-        .map_err(|e| Error::new(Kind::Damaged, e.to_string()))?;
-    let mut head = vec![0; geometry.cluster().min(source.len()) as usize];
+    let impossible = |e: Impossible| Error::new(Kind::Damaged, e.to_string());
+    let plain = Geometry::new(header.cluster_bits.get(), header.size.get()).map_err(impossible)?;
+    let mut head = vec![0; plain.cluster().min(source.len()) as usize];
     source.read_at(0, &mut head)?;
     let features = features(&head, version)?;
-    refuse_features(&features, &head)?;
-    refuse_named_files(&header, source)?;
+    refuse_features(&features)?;
+    refuse_encryption(&header)?;
+    let extended_l2 = features.has(INCOMPATIBLE_EXTENDED_L2);
+    let geometry = if extended_l2 { plain.extended().map_err(impossible)? } else { plain };
+    let (names, bitmaps) = extensions(&head, &header, &features)?;
     let compression = compression(&features)?;
     check_tables(&header, geometry, source.len())?;
+    let (backing_file, data_file) = names.shown();
     let details = Details {
         version,
         cluster_size: geometry.cluster(),
@@ -88,23 +96,39 @@ pub(super) fn parse(source: &dyn SectorSource) -> Result<Parsed, Error> {
         refcount_bits: 1 << features.refcount_order,
         header_length: features.header_length,
         snapshots: header.nb_snapshots.get(),
-        dirty: features.incompatible & INCOMPATIBLE_DIRTY != 0,
+        dirty: features.has(INCOMPATIBLE_DIRTY),
         lazy_refcounts: features.compatible & COMPATIBLE_LAZY != 0,
+        extended_l2,
+        raw_data_file: names.has_data_file && features.autoclear & AUTOCLEAR_DATA_RAW != 0,
+        backing_file,
+        data_file: data_file.filter(|_| names.has_data_file),
     };
-    Ok(Parsed { details, geometry, l1_offset: header.l1_table_offset.get() })
+    let layout = layout(&header, &features, bitmaps);
+    Ok(Parsed { details, geometry, layout, names })
+}
+
+fn layout(header: &HeaderV2, features: &Features, bitmaps: Option<Bitmaps>) -> Layout {
+    Layout {
+        l1_offset: header.l1_table_offset.get(),
+        l1_entries: header.l1_size.get(),
+        refcount_table: header.refcount_table_offset.get(),
+        refcount_clusters: header.refcount_table_clusters.get(),
+        refcount_order: features.refcount_order,
+        snapshots: header.nb_snapshots.get(),
+        snapshots_offset: header.snapshots_offset.get(),
+        bitmaps,
+    }
 }
 
 fn features(head: &[u8], version: u32) -> Result<Features, Error> {
-    let header_length = size_of::<HeaderV2>() as u32;
     if version == 2 {
-        let (incompatible, compatible) = (0, 0);
-        let (refcount_order, compression_type) = (4, COMPRESSION_ZLIB);
         return Ok(Features {
-            incompatible,
-            compatible,
-            refcount_order,
-            header_length,
-            compression_type,
+            incompatible: 0,
+            compatible: 0,
+            autoclear: 0,
+            refcount_order: 4,
+            header_length: size_of::<HeaderV2>() as u32,
+            compression_type: COMPRESSION_ZLIB,
         });
     }
     let rest = head.get(size_of::<HeaderV2>()..).unwrap_or_default();
@@ -131,28 +155,25 @@ fn features(head: &[u8], version: u32) -> Result<Features, Error> {
     Ok(Features {
         incompatible: v3.incompatible_features.get(),
         compatible: v3.compatible_features.get(),
+        autoclear: v3.autoclear_features.get(),
         refcount_order: v3.refcount_order.get(),
         header_length,
         compression_type: additional.map_or(COMPRESSION_ZLIB, |(a, _)| a.compression_type),
     })
 }
 
-fn refuse_features(features: &Features, head: &[u8]) -> Result<(), Error> {
-    let has = |bit: u64| features.incompatible & bit != 0;
-    if has(INCOMPATIBLE_CORRUPT) {
+fn refuse_features(features: &Features) -> Result<(), Error> {
+    if features.has(INCOMPATIBLE_CORRUPT) {
         return Err(damaged("the file is marked as corrupt"));
     }
-    if has(INCOMPATIBLE_DATA_FILE) {
-        let extensions = head.get(features.header_length as usize..).unwrap_or_default();
-        let name = extension(extensions, EXTENSION_DATA_FILE).unwrap_or_default();
-        return Err(named("external data file", name));
-    }
-    if has(INCOMPATIBLE_EXTENDED_L2) {
-        return Err(unsupported("extended L2 entries (subclusters)"));
-    }
-    let known = INCOMPATIBLE_DIRTY | INCOMPATIBLE_COMPRESSION;
-    let unknown: Vec<_> =
-        (0..u64::BITS).filter(|bit| has(1 << bit & !known)).map(|bit| bit.to_string()).collect();
+    let known = INCOMPATIBLE_DIRTY
+        | INCOMPATIBLE_DATA_FILE
+        | INCOMPATIBLE_COMPRESSION
+        | INCOMPATIBLE_EXTENDED_L2;
+    let unknown: Vec<_> = (0..u64::BITS)
+        .filter(|bit| features.has(1 << bit & !known))
+        .map(|bit| bit.to_string())
+        .collect();
     if !unknown.is_empty() {
         let message = format!("unknown incompatible features, bits {}", unknown.join(", "));
         return Err(unsupported(message));
@@ -160,45 +181,17 @@ fn refuse_features(features: &Features, head: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The data of the first extension of this kind.
-fn extension(mut bytes: &[u8], kind: u32) -> Option<&[u8]> {
-    loop {
-        let (head, rest) = Extension::read_from_prefix(bytes).ok()?;
-        let length = usize::try_from(head.length.get()).ok()?;
-        match head.kind.get() {
-            EXTENSION_END => return None,
-            found if found == kind => return rest.get(..length),
-            _ => bytes = rest.get(length.checked_next_multiple_of(8)?..)?,
-        }
-    }
-}
-
-fn refuse_named_files(header: &HeaderV2, source: &dyn SectorSource) -> Result<(), Error> {
+fn refuse_encryption(header: &HeaderV2) -> Result<(), Error> {
     match header.crypt_method.get() {
-        0 => {}
-        1 => return Err(unsupported("AES encryption")),
-        2 => return Err(unsupported("LUKS encryption")),
-        other => return Err(unsupported(format!("encryption method {other}"))),
+        0 => Ok(()),
+        1 => Err(unsupported("AES encryption")),
+        2 => Err(unsupported("LUKS encryption")),
+        other => Err(unsupported(format!("encryption method {other}"))),
     }
-    let (offset, length) = (header.backing_file_offset.get(), header.backing_file_size.get());
-    if offset == 0 {
-        return Ok(());
-    }
-    let inside = offset.checked_add(u64::from(length)).is_some_and(|end| end <= source.len());
-    if length > MAX_BACKING_NAME || !inside {
-        return Err(damaged(format!(
-            "a backing file name of {length} bytes at offset {offset}; the file has {} bytes, \
-             names have at most {MAX_BACKING_NAME}",
-            source.len()
-        )));
-    }
-    let mut name = vec![0; length as usize];
-    source.read_at(offset, &mut name)?;
-    Err(named("backing file", &name))
 }
 
 fn compression(features: &Features) -> Result<Compression, Error> {
-    let bit = features.incompatible & INCOMPATIBLE_COMPRESSION != 0;
+    let bit = features.has(INCOMPATIBLE_COMPRESSION);
     match (features.compression_type, bit) {
         (COMPRESSION_ZLIB, false) => Ok(Compression::Zlib),
         (COMPRESSION_ZSTD, true) => Ok(Compression::Zstd),
@@ -233,13 +226,28 @@ fn check_tables(header: &HeaderV2, geometry: Geometry, file: u64) -> Result<(), 
             header.nb_snapshots
         )));
     }
+    let snapshots = u64::from(header.nb_snapshots.get()) * size_of::<SnapshotEntry>() as u64;
+    // The last cluster of a file need not be whole.
+    let refcounts = refcount_bytes - geometry.cluster() + 1;
     let places = [
         ("L1 table", header.l1_table_offset.get(), l1_bytes),
-        ("refcount table", header.refcount_table_offset.get(), 1),
-        ("snapshot table", header.snapshots_offset.get(), header.nb_snapshots.get().into()),
+        ("refcount table", header.refcount_table_offset.get(), refcounts),
+        ("snapshot table", header.snapshots_offset.get(), snapshots),
     ];
-    for (what, offset, bytes) in places.into_iter().filter(|(_, _, bytes)| *bytes > 0) {
+    for (n, (what, offset, bytes)) in places.into_iter().enumerate() {
+        if bytes == 0 {
+            continue;
+        }
         inside(what, offset, bytes, geometry, file)?;
+        let overlaps = |(_, at, len): &(&str, u64, u64)| {
+            *at < offset + bytes && offset < at.saturating_add(*len)
+        };
+        if let Some((other, at, len)) = places.into_iter().skip(n + 1).find(overlaps) {
+            return Err(damaged(format!(
+                "{what} of {bytes} bytes at offset {offset} and {other} of {len} bytes at offset \
+                 {at} overlap"
+            )));
+        }
     }
     Ok(())
 }
@@ -266,14 +274,8 @@ pub(super) fn damaged(what: impl AsRef<str>) -> Error {
     Error::new(Kind::Damaged, format!("damaged qcow2 file: {}", what.as_ref()))
 }
 
-fn unsupported(what: impl AsRef<str>) -> Error {
+pub(super) fn unsupported(what: impl AsRef<str>) -> Error {
     Error::new(Kind::Unsupported, format!("qcow2 file with {}", what.as_ref()))
-}
-
-/// A file that the image names and that nobody opens.
-fn named(what: &str, name: &[u8]) -> Error {
-    let name = String::from_utf8_lossy(name);
-    unsupported(format!("{what} \"{}\", which is never opened", name.escape_debug()))
 }
 
 #[cfg(test)]
@@ -304,7 +306,7 @@ mod tests {
             (23, &[8], "not 2^8"),
             (23, &[22], "not 2^22"),
             (20, &[0xff], "not 2^4278190096"),
-            (24, &[0x80], "9223372036855824384 bytes is too large"),
+            (24, &[0x80], "9223372036855824384 bytes; with clusters of 65536"),
             (35, &[1], "AES encryption"),
             (35, &[2], "LUKS encryption"),
             (35, &[3], "encryption method 3"),
@@ -317,11 +319,20 @@ mod tests {
             (57, &[1], "refcount table of 4295032832 bytes"),
             (55, &[1], "refcount table of 1 bytes at offset"),
             (61, &[2], "131072 snapshots"),
-            (63, &[1], "snapshot table of 1 bytes at offset 0"),
+            (63, &[1], "snapshot table of 40 bytes at offset 0"),
             (79, &[2], "marked as corrupt"),
-            (79, &[4], "external data file \"\", which is never opened"),
+            (79, &[4], ""),
             (79, &[8], "compression type 0 does not go with the compression type bit being 1"),
-            (79, &[16], "extended L2 entries"),
+            (79, &[16], ""),
+            (8, &[0, 0, 0, 0, 0, 0, 0, 0xf8], "a backing file name of 0 bytes at offset 248"),
+            (8, &[0, 0, 0, 0, 0, 0, 0, 0x60, 0, 0, 0, 4], "name of 4 bytes at offset 96"),
+            (8, &[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 4], "name of 4 bytes at offset 65536"),
+            (15, &[0xf8, 0, 0, 3, 0xff], ""),
+            (60, &[0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0], "at offset 65536 and snapshot table"),
+            (48, &[0, 0, 0, 0, 0, 1, 0, 0], "L1 table of 8 bytes at offset 65536 and refcount"),
+            (104, &[1, 2, 3, 4, 0, 0, 0xff, 0x91], "extension 0x01020304 at offset 104 has 65425"),
+            (104, &[1, 2, 3, 4, 0, 0, 0xff, 0x90], ""),
+            (104, &[0xff; 8], "extension 0xffffffff at offset 104 has 4294967295"),
             (72, &[0x80, 0, 0, 0, 0, 0, 0, 0x20], "bits 5, 63"),
             (99, &[7], "refcount order 7"),
             (103, &[72], "header length 72"),
@@ -349,18 +360,15 @@ mod tests {
     #[test]
     fn files_that_are_named_are_told_by_name() {
         let name = b"../secret\"\n";
-        let error = patched(&[(15, &[0xf8, 0, 0, 0, 11]), (0xf8, name)]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "qcow2 file with backing file \"../secret\\\"\\n\", which is never opened"
-        );
-        // An extension whose length goes beyond the area hides what follows it.
-        let extension = [b"other\0\0\x05datum\0\0\0", &b"DATA\0\0\0\x04file"[..]].concat();
-        let error = patched(&[(79, &[4]), (104, &extension[..])]).unwrap_err();
-        assert!(error.to_string().contains("\"\""), "{error}");
+        let parsed = patched(&[(15, &[0xf8, 0, 0, 0, 11]), (0xf8, name)]).unwrap();
+        assert_eq!(parsed.names.backing.unwrap(), name);
+        assert_eq!(parsed.details.backing_file.unwrap(), "../secret\\\"\\n");
         let extension = [b"othe\0\0\0\x05datum\0\0\0", &b"DATA\0\0\0\x04file"[..]].concat();
-        let error = patched(&[(79, &[4]), (104, &extension)]).unwrap_err();
-        assert!(error.to_string().contains("external data file \"file\""), "{error}");
+        let parsed = patched(&[(79, &[4]), (104, &extension)]).unwrap();
+        assert_eq!(parsed.details.data_file.as_deref().unwrap(), "file");
+        assert_eq!(parsed.details.features(), ["external data file"]);
+        // Without the feature bit the extension says nothing.
+        assert_eq!(patched(&[(104, &extension)]).unwrap().details.data_file, None);
     }
 
     #[test]

@@ -41,14 +41,14 @@ impl Tables {
     pub(super) fn enter(
         &mut self,
         guest: u64,
-        alloc: &mut Alloc,
+        alloc: &mut Alloc<'_>,
         sink: &dyn PositionalSink,
     ) -> Result<u64, Error> {
         let entries = self.geometry.l2_entries();
         let index = guest / entries;
         if self.current.is_none_or(|(current, _)| current != index) {
             self.flush(sink)?;
-            let offset = alloc.clusters(1);
+            let offset = alloc.clusters(1)?;
             self.current = Some((index, offset));
             if let Some(entry) = self.l1.get_mut(index as usize) {
                 *entry = (offset | ENTRY_COPIED).into();

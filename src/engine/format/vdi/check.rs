@@ -14,6 +14,11 @@ pub(super) fn check(image: &Image) -> Findings {
     let parsed = &image.parsed;
     let allocated = u64::from(parsed.header.blocks_allocated.get());
     let room = image.source.len().saturating_sub(parsed.data_at);
+    let blocks = u64::from(parsed.header.blocks.get());
+    if blocks != parsed.entries {
+        let message = format!("header: {blocks} blocks, but the disk has {}", parsed.entries);
+        findings.add(Severity::Error, 0, message);
+    }
     let mut blocks: Vec<(u32, u32)> = Vec::new();
     let mut used = 0u64;
     for (number, entry) in (0u32..).zip(&image.map) {

@@ -1,7 +1,7 @@
 //! Writes VDI files.
 //!
 //! One pass over the medium; every byte is read once. Memory is the block map (4 MiB for 1 TiB) and
-//! one batch of 2 MiB. Invariant: see the module; a file that was begun and not finished has no
+//! up to five batches of 2 MiB. Invariant: see the module; a file that was begun and not finished has no
 //! header.
 
 use uuid::Uuid;
@@ -40,7 +40,7 @@ pub fn write(
         Subformat::Dynamic => (vec![U32::new(UNALLOCATED); blocks as usize], 0),
         Subformat::Static => ((0..blocks).map(U32::new).collect(), blocks),
     };
-    walk(source, BLOCK, 0, work.progress, |piece| {
+    walk(source, BLOCK, 0, work, |piece| {
         let Some(entry) = map.get_mut(piece.block as usize) else {
             let message = format!("block {} is behind the end of the disk", piece.block);
             return Err(Error::new(Kind::Io, message));

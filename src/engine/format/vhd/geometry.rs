@@ -49,15 +49,13 @@ fn geometry(sectors: u64) -> Chs {
     Chs { cylinders, heads: u8::try_from(heads).unwrap_or(16), sectors: per_track }
 }
 
-/// The smallest geometry that reaches `sectors`, and the sectors of the disk then.
+/// The smallest geometry that reaches `sectors`, and the sectors of the disk then: with the largest
+/// one as many as wanted, since it says nothing.
 pub(super) fn rounded(sectors: u64) -> (Chs, u64) {
-    if sectors > LARGEST.total() {
-        return (LARGEST, sectors);
-    }
-    // One more cylinder is at most 16 * 255 sectors away.
-    let found = (sectors..).map(geometry).find(|chs| chs.total() >= sectors);
-    let chs = found.unwrap_or(LARGEST);
-    (chs, chs.total())
+    // One more cylinder is at most 16 * 255 sectors away; none is behind the largest.
+    let reaches = |chs: &Chs| chs.total() >= sectors || *chs == LARGEST;
+    let chs = (sectors..).map(geometry).find(reaches).unwrap_or(LARGEST);
+    (chs, if chs == LARGEST { sectors } else { chs.total() })
 }
 
 /// The bytes of the disk that `footer` tells, and whether they are exact.
@@ -100,9 +98,12 @@ mod tests {
 
     #[test]
     fn nothing_is_cut_off() {
-        for sectors in (0..5_000).chain([LARGEST.total() - 1, LARGEST.total()]) {
+        for sectors in (0..5_000).chain([LARGEST.total() - 5_000]) {
             let (chs, total) = rounded(sectors);
             assert!(total >= sectors && total == chs.total(), "{sectors}");
+        }
+        for sectors in LARGEST.total() - 1..LARGEST.total() + 2 {
+            assert_eq!(rounded(sectors), (LARGEST, sectors));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Writes VHD files.
 //!
-//! One pass over the medium; every byte is read once. Memory is the table (4 MiB at most) and one
-//! batch of 2 MiB. Invariant: see the module; a file that was begun and not finished has no footer.
+//! One pass over the medium; every byte is read once. Memory is the table (4 MiB at most) and up to five
+//! batches of 2 MiB. Invariant: see the module; a file that was begun and not finished has no footer.
 
 use uuid::Uuid;
 use zerocopy::IntoBytes as _;
@@ -50,13 +50,13 @@ pub fn write(
         Subformat::Fixed => {
             let sink = output.sink;
             let put = |piece: Piece<'_>| sink.write_at(piece.within, piece.bytes);
-            walk(source, ENDLESS, 0, work.progress, put)?;
+            walk(source, ENDLESS, 0, work, put)?;
             sink.set_len(footer.current_size.get() + size_of::<Footer>() as u64)?;
             sink.write_at(footer.current_size.get(), footer.as_bytes())
         }
         Subformat::Dynamic => {
             let mut writer = Writer::new(footer.current_size.get(), output.sink);
-            walk(source, BLOCK, BITMAP as usize, work.progress, |piece| writer.put(&piece))?;
+            walk(source, BLOCK, BITMAP as usize, work, |piece| writer.put(&piece))?;
             writer.finish(&footer)
         }
     }

@@ -1,4 +1,4 @@
-//! Judges the structure of a whole VMDK, and counts its grains.
+//! Judges the structure of a whole VMDK.
 //!
 //! Reads no contents. Invariant: memory is a map of `WINDOW` sectors, whatever the file says;
 //! larger files are gone over several times.
@@ -13,63 +13,13 @@ use super::ondisk::{
 use super::parse::read_header;
 use super::read::{Part, PartData};
 use super::sparse::{Place, Sparse};
+use super::used::Used;
 use crate::engine::base::{Error, Work};
-use crate::engine::format::{Census, Findings, Severity};
+use crate::engine::format::{Findings, Severity};
 use crate::units::SECTOR;
 
 /// Sectors whose use is known at a time: 64 GiB of file, a map of 16 MiB.
 const WINDOW: u64 = 1 << 27;
-
-/// Counts the grains. Flat extents are counted in units of the first sparse extent's grains.
-pub(super) fn census(parts: &[Part]) -> Result<Census, Error> {
-    let unit = parts.iter().find_map(|part| match &part.data {
-        PartData::Sparse(extent) => Some(extent.header.grain_bytes()),
-        PartData::Zero | PartData::Flat(..) => None,
-    });
-    let unit = unit.unwrap_or(SECTOR);
-    let mut census = Census { unit, ..Census::default() };
-    for part in parts {
-        match &part.data {
-            PartData::Zero => census.zero += part.disk.len().div_ceil(unit),
-            PartData::Flat(source, start) => {
-                let end = start + part.disk.len();
-                let runs = source.extents().take_while(|run| run.start() < end);
-                let data: u64 = runs
-                    .filter_map(|run| run.intersect(crate::engine::base::Extent::new(*start, end)?))
-                    .map(|run| run.len())
-                    .sum();
-                census.data += data.div_ceil(unit);
-                census.unallocated +=
-                    part.disk.len().div_ceil(unit).saturating_sub(data.div_ceil(unit));
-            }
-            PartData::Sparse(extent) => {
-                count(extent, &mut census)?;
-            }
-        }
-    }
-    Ok(census)
-}
-
-/// Adds the grains of a sparse extent.
-fn count(extent: &Sparse, census: &mut Census) -> Result<(), Error> {
-    let (entries, grains) = (extent.header.entries, extent.header.grains());
-    for number in 0..extent.header.tables {
-        let (first, end) = (number * entries, grains.min((number + 1) * entries));
-        let Some(table) = extent.table(number)? else {
-            census.unallocated += end - first;
-            continue;
-        };
-        for grain in first..end {
-            *match extent.place(&table, grain)? {
-                Place::Unallocated => &mut census.unallocated,
-                Place::Zero => &mut census.zero,
-                Place::At(_) if extent.header.compressed => &mut census.compressed,
-                Place::At(_) => &mut census.data,
-            } += 1;
-        }
-    }
-    Ok(())
-}
 
 /// Judges all sparse extents. Of flat ones, opening them said all there is to say.
 pub(super) fn check(
@@ -342,58 +292,5 @@ impl Judge<'_> {
         if let Some(twice) = used.mark(at, len) {
             self.error(twice, format!("sector {twice} belongs to {what} and to something else"));
         }
-    }
-}
-
-/// Which sectors of a part of the file are in use.
-struct Used {
-    start: u64,
-    end: u64,
-    words: Vec<u64>,
-}
-
-impl Used {
-    fn new(start: u64, end: u64) -> Self {
-        Self { start, end, words: vec![0; (end - start).div_ceil(64) as usize] }
-    }
-
-    /// Marks what of `len` sectors from `at` on lies here; the first that was marked already.
-    fn mark(&mut self, at: u64, len: u64) -> Option<u64> {
-        let to = at.saturating_add(len).min(self.end);
-        let mut from = at.max(self.start);
-        let mut twice = None;
-        while from < to {
-            let (index, bit) = ((from - self.start) / 64, (from - self.start) % 64);
-            let count = (64 - bit).min(to - from);
-            let mask = (u64::MAX >> (64 - count)) << bit;
-            if let Some(word) = self.words.get_mut(index as usize) {
-                let both = *word & mask;
-                if both != 0 {
-                    twice.get_or_insert(from - bit + u64::from(both.trailing_zeros()));
-                }
-                *word |= mask;
-            }
-            from += count;
-        }
-        twice
-    }
-
-    /// The runs of sectors from `first` on that are not in use, with their lengths.
-    fn free(&self, first: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let mut at = first.max(self.start);
-        let used = |at: u64| {
-            let word = self.words.get(((at - self.start) / 64) as usize).copied();
-            word.unwrap_or(u64::MAX) >> ((at - self.start) % 64) & 1 == 1
-        };
-        std::iter::from_fn(move || {
-            while at < self.end && used(at) {
-                at += 1;
-            }
-            let start = at;
-            while at < self.end && !used(at) {
-                at += 1;
-            }
-            (start < at).then_some((start, at - start))
-        })
     }
 }

@@ -11,6 +11,7 @@
 //! allocated; the bytes depend on medium, parameters and label alone, not on threads, holes of
 //! the source, time or machine.
 
+mod census;
 mod check;
 mod descriptor;
 mod header;
@@ -22,6 +23,7 @@ mod read;
 mod sparse;
 mod stream;
 mod text;
+mod used;
 mod write;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -14,7 +14,7 @@ use super::inflate::Recent;
 use super::ondisk::{ESX_MAGIC, MAGIC, MAX_DIRECTORY};
 use super::parse::parse;
 use super::sparse::Sparse;
-use super::{Adapter, HARDWARE_VERSIONS, Params, Subformat, check};
+use super::{Adapter, HARDWARE_VERSIONS, Params, Subformat, census, check};
 use crate::engine::base::{Error, Extent, Gate, Kind, Role, SectorSource, Work};
 use crate::engine::format::{self, Census, Findings, FormatName, image};
 use crate::units::SECTOR;
@@ -306,7 +306,7 @@ impl image::Image for Image {
     }
 
     fn census(&self) -> Result<Census, Error> {
-        check::census(&self.parts)
+        census::census(&self.parts)
     }
 
     fn check(&self, work: &Work<'_>) -> Result<Findings, Error> {
