@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: vhdx}]}"), 83 * MIB);
         let blocks = "{disk: {size: 64Mi}, formats: [{type: vhdx, vhdx: {blockSize: 256Mi}}]}";
         assert_eq!(of(blocks), 331 * MIB);
-        assert_eq!(of("{disk: {size: 1}, formats: [{type: vhd, preset: azure}]}"), 11 * MIB);
+        assert_eq!(of("{disk: {size: 512}, formats: [{type: vhdx, preset: hyperv}]}"), 21 * MIB);
         assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: raw}, {type: vdi}]}"), 139 * MIB);
         // The larger of what is in the two, once more.
         let spooled = "{disk: {size: 64Mi}, formats: [{type: qcow2, wrap: xz}, {type: box}]}";

@@ -232,6 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn the_sums_come_last() {
+        let volume = tempfile::tempdir().unwrap();
+        let directory = Directory::take(volume.path(), None, &wanted()).unwrap();
+        let pending = fill(&directory, "abc");
+        // The last of the three cannot be renamed.
+        fs::create_dir(volume.path().join("t.build.json")).unwrap();
+        directory.commit(pending).unwrap_err();
+        assert_eq!(names(volume.path()), ["t.build.json", "t.qcow2", "t.raw"]);
+    }
+
+    #[test]
     fn what_is_not_ours_is_left_alone() {
         let volume = tempfile::tempdir().unwrap();
         let refused = |path: Option<&str>| {
