@@ -2,7 +2,6 @@
 //!
 //! Every format holds a disk of random bytes, which nothing can compress: no file is larger than
 //! `manifest::room` says of a document with that format alone.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::sync::Arc;
 

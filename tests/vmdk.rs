@@ -488,6 +488,9 @@ fn bad_headers_are_refused_with_their_numbers() {
     }
 }
 
+/// Where bytes are changed, and what they become.
+type Change<'a> = (usize, &'a [u8]);
+
 #[test]
 fn bad_tables_and_markers_are_refused_with_their_numbers() {
     let medium = small();
@@ -497,8 +500,8 @@ fn bad_tables_and_markers_are_refused_with_their_numbers() {
     let at_end = stream.len();
     let first_table = 22 * 512; // of the redundant directory; the main ones begin at 27
     let main_table = 27 * 512;
-    let cases = [
-        (&sparse, vec![(72, &[1][..])], "uncleanShutdown is set: the disk was open for writing"),
+    let cases: Vec<(&Vec<u8>, Vec<Change<'_>>, &str)> = vec![
+        (&sparse, vec![(72, &[1])], "uncleanShutdown is set: the disk was open for writing"),
         (&sparse, vec![(72, &[9])], "uncleanShutdown is 9, not 0 or 1"),
         (&sparse, vec![(73, b"\r")], "the file was sent as text"),
         (

@@ -5,6 +5,11 @@
 
 use std::path::Path;
 
+use uuid::Uuid;
+use vmimage::engine::base::{ByteSource, MemorySink, Silent, StreamSink as _, Work};
+use vmimage::engine::codec::wrap::{Wrap, Wrapper};
+use vmimage::engine::format::package::{self, Form, Machine, Recipe, ova, vagrant};
+use vmimage::engine::format::{Label, Output};
 use vmimage_fuzz::{Files, files};
 
 fn main() -> std::io::Result<()> {
@@ -36,6 +41,43 @@ fn main() -> std::io::Result<()> {
                 std::fs::write(corpus.join(format!("detect/{target}-{file}")), &literal)?;
             }
         }
+    }
+    packed(&corpus.join("unpack"))?;
+    packages(&corpus.join("package"))
+}
+
+/// A text in every wrap that is written.
+fn packed(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    for (kind, wrap) in (0u8..).zip(Wrap::ALL).filter(|(_, wrap)| wrap.writes()) {
+        let mut bytes = vec![kind];
+        let mut wrapper = Wrapper::new(wrap, &mut bytes, 1).expect("a codec of our own");
+        wrapper.write(&b"a little text, ".repeat(40)).expect("memory takes everything");
+        wrapper.finish().expect("memory takes everything");
+        std::fs::write(directory.join(format!("seed-{wrap}")), bytes)?;
+    }
+    Ok(())
+}
+
+/// A package of each kind with a disk of 64 KiB.
+fn packages(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let boxed = |provider| Form::Box(vagrant::Params { provider, machine: Machine::default() });
+    for (name, kind, form) in [
+        ("ova", 0u8, Form::Ova(ova::Params::new(Machine::default()))),
+        ("libvirt", 1, boxed(vagrant::Provider::Libvirt)),
+        ("virtualbox", 1, boxed(vagrant::Provider::Virtualbox)),
+    ] {
+        let sink = MemorySink::default();
+        let label = Label { name: "disk", id: Uuid::from_u128(7) };
+        let output = Output { label, sink: &sink, companion: None };
+        let work = Work { threads: 1, progress: &Silent };
+        let disk = ByteSource::new(vec![1; 64 << 10]);
+        let recipe = Recipe { form, wrap: None };
+        package::write(&disk, &output, &recipe, &std::env::temp_dir(), &work)
+            .expect("our writer writes its own seeds");
+        let bytes = [&[kind], &sink.into_bytes()[..]].concat();
+        std::fs::write(directory.join(format!("seed-{name}")), bytes)?;
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ use std::sync::{Arc, OnceLock};
 use arbitrary::{Arbitrary, Unstructured};
 use uuid::Uuid;
 use vmimage::engine::base::{ByteSource, MemorySink, SectorSource, Silent, Work};
+use vmimage::engine::codec::wrap::{self, Wrap};
+use vmimage::engine::format::package::{Package, PackageKind};
 use vmimage::engine::format::{self, FormatName, Label, Output, Params};
 
 pub use broken::Broken;
@@ -125,5 +127,50 @@ pub fn detect(data: &[u8]) {
     let source: Arc<dyn SectorSource> = Arc::new(ByteSource::new(data.to_vec()));
     if let Ok(format) = format::detect(&*source) {
         exercise(source, format);
+    }
+}
+
+/// Bytes that a wrap may unpack to.
+const MOST_UNPACKED: u64 = 8 << 20;
+
+/// Unpacks bytes by the codec that the first one chooses.
+pub fn unpack(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else { return };
+    let wrap = Wrap::ALL[usize::from(*kind) % Wrap::ALL.len()];
+    let packed = std::io::Cursor::new(rest.to_vec());
+    let Ok(mut unwrapped) = wrap::unwrap(wrap, Box::new(packed)) else { return };
+    let (mut buffer, mut total) = (vec![0; 64 << 10], 0);
+    while let Ok(count) = unwrapped.fill(&mut buffer) {
+        total += count as u64;
+        if count == 0 || total > MOST_UNPACKED {
+            break;
+        }
+    }
+}
+
+/// Opens a package and all of its disks.
+pub fn package(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else { return };
+    let kind = if kind % 2 == 0 { PackageKind::Ova } else { PackageKind::Box };
+    let source: Arc<dyn SectorSource> = Arc::new(ByteSource::new(rest.to_vec()));
+    let work = Work { threads: 1, progress: &Silent };
+    let Ok(package) = Package::open(source, kind, &std::env::temp_dir(), MOST_UNPACKED, &work)
+    else {
+        return;
+    };
+    let _details = package.details();
+    for disk in package.disks().iter().take(4) {
+        if let (Ok(source), Some(format)) = (package.disk(disk, &work), disk.format) {
+            exercise(source, format);
+        }
+    }
+}
+
+/// Reads the partition table of any bytes.
+pub fn partition(data: &[u8]) {
+    let medium = ByteSource::new(data.to_vec());
+    let _table = vmimage::engine::partition::read(&medium);
+    for len in [data.len() as u64, 1 << 20] {
+        let _moved = vmimage::engine::partition::resized(&medium, len);
     }
 }

@@ -393,9 +393,9 @@ mod tests {
         for (format, len, size) in [
             ("{type: raw}", 512, 512),
             ("{type: qcow2}", 512, 512),
-            ("{type: vhd, preset: azure}", 512, MIB),
-            ("{type: vhd, preset: azure}", MIB, MIB),
-            ("{type: vhd, preset: azure}", MIB + 512, 2 * MIB),
+            ("{type: vhd, preset: azure}", 512, 20 * MIB),
+            ("{type: vhd, preset: azure}", 20 * MIB, 20 * MIB),
+            ("{type: vhd, preset: azure}", 20 * MIB + 512, 21 * MIB),
             ("{type: raw, preset: gce}", 512, 1 << 30),
             ("{type: raw, preset: gce}", (1 << 30) + 512, 2 << 30),
             ("{type: vhdx, preset: hyperv}", 512, 3 * MIB),
@@ -411,7 +411,7 @@ mod tests {
             assert_eq!(planned.size, size, "{format}");
             assert_eq!(planned.notes.is_empty(), size == len, "{format}");
         }
-        let note = "the disk is padded with zeros from 512 to 1048576 bytes: Azure takes disks of whole MiB";
+        let note = "the disk is padded with zeros from 512 to 20971520 bytes: Azure takes disks of whole MiB, at least 20 MiB";
         assert_eq!(only("{type: vhd, preset: azure}", 512).notes, [note]);
     }
 

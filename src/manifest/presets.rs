@@ -57,8 +57,9 @@ pub const PRESETS: [Rules; 7] = [
         types: &[FormatKind::Vhd],
         options: &[set(FormatKind::Vhd, "subformat", "fixed"), EXACT],
         unit: MIB,
-        least: MIB,
-        who: "Azure takes disks of whole MiB",
+        // Microsoft's reference for direct uploads: 20 MiB to 32 TiB.
+        least: 20 * MIB,
+        who: "Azure takes disks of whole MiB, at least 20 MiB",
         wrapped: false,
     },
     Rules {

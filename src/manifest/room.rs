@@ -24,8 +24,21 @@ const BESIDE: ByteSize = ByteSize::mib(1);
 /// The room for all files of `spec`, were the disk full, in whole MiB.
 pub fn room(spec: &Spec) -> Result<ByteSize, SizeOverflow> {
     let disk = disk_size(spec);
-    let sum = |sum: ByteSize, format| sum.plus(bound(format, disk)?);
-    spec.formats.iter().try_fold(BESIDE, sum)?.round_up(MIB)
+    let (mut files, mut spool) = (BESIDE, ByteSize::ZERO);
+    for format in &spec.formats {
+        let bound = bound(format, disk)?;
+        files = files.plus(bound)?;
+        if spools(format) {
+            spool = spool.max(bound);
+        }
+    }
+    files.plus(spool)?.round_up(MIB)
+}
+
+/// Whether the file inside is written in full before the file around it. It lies in the directory
+/// without a name meanwhile; there is one at a time.
+fn spools(format: &Format) -> bool {
+    format.kind == FormatKind::Box || format.wrap != Wrap::None && format.kind != FormatKind::Raw
 }
 
 /// The largest file of this format that holds a disk of `disk` bytes.
@@ -88,6 +101,10 @@ mod tests {
         assert_eq!(of(blocks), 331 * MIB);
         assert_eq!(of("{disk: {size: 1}, formats: [{type: vhd, preset: azure}]}"), 11 * MIB);
         assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: raw}, {type: vdi}]}"), 139 * MIB);
+        // The larger of what is in the two, once more.
+        let spooled = "{disk: {size: 64Mi}, formats: [{type: qcow2, wrap: xz}, {type: box}]}";
+        assert_eq!(of(spooled), (75 + 74 + 75 + 1) * MIB);
+        assert_eq!(of("{disk: {size: 64Mi}, formats: [{type: raw, wrap: gzip}]}"), 75 * MIB);
     }
 
     #[test]

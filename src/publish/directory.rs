@@ -110,17 +110,20 @@ impl Directory {
         Ok(ours)
     }
 
-    /// Whether a file of this name is one of ours, finished or not (`.<name>.<numbers>.partial`).
+    /// Whether a file of this name is one of ours: finished, or not (`.<name>.<numbers>.partial`), or
+    /// a spool of a process that was killed before it took the name away.
     fn is_ours(&self, name: &str) -> bool {
         let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let partial = || {
-            let inner = name.strip_prefix('.')?.strip_suffix(".partial")?;
+        let numbered = |ending: &str| {
+            let inner = name.strip_prefix('.')?.strip_suffix(ending)?;
             let (inner, attempt) = inner.rsplit_once('.')?;
             let (inner, process) = inner.rsplit_once('.')?;
             (number(attempt) && number(process)).then_some(inner)
         };
         let known = |name: &str| name == SUMS || self.names.contains(name);
-        known(name) || partial().is_some_and(known)
+        known(name)
+            || numbered(".partial").is_some_and(known)
+            || numbered(".spool") == Some("vmimage")
     }
 }
 
@@ -217,6 +220,7 @@ mod tests {
         assert_eq!(mode(&fs::metadata(&path).unwrap()), 0o750);
         fs::write(path.join(".t.qcow2.1.0.partial"), "half").unwrap();
         fs::write(path.join(".SHA256SUMS.1.0.partial"), "half").unwrap();
+        fs::write(path.join(".vmimage.1.0.spool"), "").unwrap();
         let directory = take().unwrap();
         assert_eq!(names(&path), [""; 0]);
         let error = take().unwrap_err();

@@ -182,10 +182,10 @@ const MIB: u64 = 1 << 20;
 
 #[test]
 fn presets_of_images_pad_and_say_so() {
-    let desk = presets(&[("azure.vhd", MIB), ("aws.vmdk", MIB), ("kubevirt.qcow2", MIB)]);
+    let desk = presets(&[("azure.vhd", 20 * MIB), ("aws.vmdk", MIB), ("kubevirt.qcow2", MIB)]);
     // A fixed VHD is the disk and its footer.
-    assert_eq!(desk.read("presets.azure.vhd").len() as u64, MIB + 512);
-    assert!(desk.read("presets.azure.vhd")[MIB as usize..].starts_with(b"conectix"));
+    assert_eq!(desk.read("presets.azure.vhd").len() as u64, 20 * MIB + 512);
+    assert!(desk.read("presets.azure.vhd")[20 * MIB as usize..].starts_with(b"conectix"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What Azure says about a disk that it takes, as a judge of bytes.
 //!
-//! Written from "Prepare a Windows VHD or VHDX to upload to Azure" and "Create and upload a Linux
-//! VHD" (sections on resizing): fixed, whole MiB, the footer's current size is that of the disk, at
-//! most 4095 GiB. Knows nothing of our writer.
+//! Written from Microsoft's references of `Add-AzVhd` ("in size N * Mib + 512 bytes", fixed) and of
+//! `DiskCreationData.UploadSizeBytes` (at least 20 MiB and the footer). The upper limit of 4095 GiB
+//! is this project's; that reference names 32 TiB. No file was ever given to Azure. Knows nothing
+//! of our writer.
 
 /// Why Azure would refuse a file of `len` bytes whose last 512 are `footer`.
 pub(crate) fn refusals(footer: &[u8; 512], len: u64) -> Vec<String> {
@@ -22,7 +23,7 @@ pub(crate) fn refusals(footer: &[u8; 512], len: u64) -> Vec<String> {
     refuse(!size.is_multiple_of(1 << 20), format!("{size} bytes are not whole MiB"));
     refuse(size + 512 != len, format!("{size} bytes in a file of {len}"));
     refuse(size > 4095 << 30, format!("{size} bytes are more than 4095 GiB"));
-    refuse(size == 0, "an empty disk".to_owned());
+    refuse(size < 20 << 20, format!("{size} bytes are fewer than 20 MiB"));
     refusals
 }
 
@@ -42,16 +43,19 @@ mod tests {
     fn the_preset_is_what_azure_takes() {
         let azure = format::Params::Vhd(Params::azure());
         let medium = |len| Patched { name: "azure", len, patches: vec![(0, b"boot".to_vec())] };
-        assert_eq!(judge(&bytes(&medium(3 << 20), &azure).unwrap()), Vec::<String>::new());
+        assert_eq!(judge(&bytes(&medium(20 << 20), &azure).unwrap()), Vec::<String>::new());
 
         // The judge can refuse: what the preset is made to avoid.
-        let odd = judge(&bytes(&medium((3 << 20) + 512), &azure).unwrap());
-        assert_eq!(odd, ["3146240 bytes are not whole MiB"]);
+        let odd = judge(&bytes(&medium((20 << 20) + 512), &azure).unwrap());
+        assert_eq!(odd, ["20972032 bytes are not whole MiB"]);
         let chs =
-            judge(&bytes(&medium(3 << 20), &vhd_params(Subformat::Fixed, Sizing::Chs)).unwrap());
-        assert_eq!(chs, ["3168256 bytes are not whole MiB"]);
+            judge(&bytes(&medium(20 << 20), &vhd_params(Subformat::Fixed, Sizing::Chs)).unwrap());
+        assert_eq!(chs.len(), 1, "{chs:?}");
+        assert!(chs[0].ends_with(" bytes are not whole MiB"), "{chs:?}");
+        let small = judge(&bytes(&medium(19 << 20), &azure).unwrap());
+        assert_eq!(small, ["19922944 bytes are fewer than 20 MiB"]);
         let dynamic = vhd_params(Subformat::Dynamic, Sizing::Exact);
-        let dynamic = judge(&bytes(&medium(3 << 20), &dynamic).unwrap());
+        let dynamic = judge(&bytes(&medium(20 << 20), &dynamic).unwrap());
         assert_eq!(dynamic[0], "disk type 3, not fixed");
         let error = bytes(&medium(4096 << 30), &azure).unwrap_err().to_string();
         let says = "4398046511104 bytes are too many for this VHD, at most 4396972769280 fit";

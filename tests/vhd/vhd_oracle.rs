@@ -156,7 +156,7 @@ fn the_largest_disks() {
     for (kind, _, params) in kinds() {
         let path = at(&format!("{kind}.more"));
         if kind == "fixed-exact" {
-            // Azure takes up to 4095 GiB; qemu reads no more than 2040.
+            // Written up to 4095 GiB; qemu reads no more than 2040.
             write(&more, &params, &path);
             assert_eq!(open(&path, FormatName::Vhd).len(), more.len);
             continue;

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use fs_err as fs;
-use vmimage::engine::format::{Image, Params};
+use vmimage::engine::base::{MemorySink, Silent, Work};
+use vmimage::engine::format::{self, Image, Output, Params};
 
 use crate::media::{self, Noise, Patched};
 use crate::qemu_img::{compare, info, output, qemu_img, text};
 use crate::support::{
-    MIB, SILENT, all, bytes, dynamic, fixed, libvhdi, open, plain, seven_zip, write,
+    LABEL, MIB, SILENT, all, bytes, dynamic, fixed, libvhdi, open, plain, seven_zip, write,
 };
 
 /// What qemu-img's check says: nothing to complain about.
@@ -168,6 +169,13 @@ fn the_same_content_gives_the_same_bytes() {
     for params in [dynamic(0), dynamic(4 * MIB), fixed(0)] {
         let one = bytes(&medium, &params).unwrap();
         assert!(one == bytes(&dense, &params).unwrap());
+        for threads in [2, 8] {
+            let sink = MemorySink::default();
+            let output = Output { label: LABEL, sink: &sink, companion: None };
+            let work = Work { threads, progress: &Silent };
+            format::write(&medium, &output, &params, &work).unwrap();
+            assert!(one == sink.into_bytes(), "{threads} threads");
+        }
     }
 }
 
@@ -192,7 +200,7 @@ fn impossible_disks_are_refused_before_anything_is_written() {
         ),
     ] {
         let medium = Patched { name: "impossible", len, patches: vec![] };
-        let sink = vmimage::engine::base::MemorySink::default();
+        let sink = MemorySink::default();
         let error = crate::support::put(&medium, &sink, &params).unwrap_err();
         assert_eq!(error.to_string(), says);
         assert!(sink.into_bytes().is_empty());

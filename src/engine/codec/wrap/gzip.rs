@@ -51,7 +51,7 @@ pub(super) struct Gzip {
 impl Gzip {
     pub(super) fn new(threads: usize) -> Self {
         Self {
-            pool: Pool::new(threads, Deflater::new, Deflater::pack),
+            pool: Pool::new(threads, Deflater::default, Deflater::pack),
             buffer: Vec::with_capacity(CHUNK),
             dictionary: Vec::new(),
             spare: Vec::new(),
@@ -118,17 +118,13 @@ impl Gzip {
 }
 
 /// What a thread keeps.
+#[derive(Default)]
 struct Deflater {
-    deflate: Compress,
     /// What a whole chunk of zeros behind zeros becomes: disks have many.
     zeros: Option<(Vec<u8>, crc32fast::Hasher)>,
 }
 
 impl Deflater {
-    fn new() -> Self {
-        Self { deflate: Compress::new(Compression::new(LEVEL), false), zeros: None }
-    }
-
     fn pack(&mut self, chunk: Chunk) -> Result<Packed, Error> {
         let zeros = !chunk.last
             && chunk.dictionary.len() == WINDOW
@@ -137,7 +133,7 @@ impl Deflater {
         if zeros && let Some((bytes, crc)) = &self.zeros {
             return Ok(Packed { bytes: bytes.clone(), crc: crc.clone(), spent: chunk.bytes });
         }
-        let bytes = self.deflate(&chunk)?;
+        let bytes = deflate(&chunk)?;
         let mut crc = crc32fast::Hasher::new();
         crc.update(&chunk.bytes);
         if zeros {
@@ -145,27 +141,64 @@ impl Deflater {
         }
         Ok(Packed { bytes, crc, spent: chunk.bytes })
     }
+}
 
-    fn deflate(&mut self, chunk: &Chunk) -> Result<Vec<u8>, Error> {
-        let len = chunk.bytes.len();
-        let context = |e: std::io::Error| Error::io(format!("deflating {len} bytes"), e);
-        self.deflate.reset();
-        if !chunk.dictionary.is_empty() {
-            let set = self.deflate.set_dictionary(&chunk.dictionary);
-            set.map_err(|e| context(e.into()))?;
+/// Deflates a chunk, with a new compressor: one that is reset hashes the end of a dictionary together
+/// with what it had in its window before (zlib-rs 0.6), so the bytes would depend on which thread had
+/// which chunks.
+fn deflate(chunk: &Chunk) -> Result<Vec<u8>, Error> {
+    let len = chunk.bytes.len();
+    let context = |e: std::io::Error| Error::io(format!("deflating {len} bytes"), e);
+    let mut deflate = Compress::new(Compression::new(LEVEL), false);
+    if !chunk.dictionary.is_empty() {
+        let set = deflate.set_dictionary(&chunk.dictionary);
+        set.map_err(|e| context(e.into()))?;
+    }
+    let flush = if chunk.last { FlushCompress::Finish } else { FlushCompress::Sync };
+    let mut out = Vec::with_capacity(len / 2 + 64);
+    loop {
+        let done = usize::try_from(deflate.total_in()).unwrap_or(usize::MAX);
+        let rest = chunk.bytes.get(done..).unwrap_or_default();
+        let status = deflate.compress_vec(rest, &mut out, flush);
+        let ended = status.map_err(|e| context(e.into()))? == Status::StreamEnd;
+        // Room that is left means that all is flushed.
+        if ended || (!chunk.last && out.len() < out.capacity()) {
+            return Ok(out);
         }
-        let flush = if chunk.last { FlushCompress::Finish } else { FlushCompress::Sync };
-        let mut out = Vec::with_capacity(len / 2 + 64);
-        loop {
-            let done = usize::try_from(self.deflate.total_in()).unwrap_or(usize::MAX);
-            let rest = chunk.bytes.get(done..).unwrap_or_default();
-            let status = self.deflate.compress_vec(rest, &mut out, flush);
-            let ended = status.map_err(|e| context(e.into()))? == Status::StreamEnd;
-            // Room that is left means that all is flushed.
-            if ended || (!chunk.last && out.len() < out.capacity()) {
-                return Ok(out);
-            }
-            out.reserve(len / 2 + 64);
+        out.reserve(len / 2 + 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records that begin alike, so that each has more candidates for a match than are tried. The
+    /// dictionary ends inside of such a beginning: the byte that it is hashed with decides whether it
+    /// is one candidate more.
+    fn chunk(seed: u64) -> Chunk {
+        let mut state = seed;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 61) as u8
+        };
+        let mut records = |count: usize| -> Vec<u8> {
+            (0..count).flat_map(|_| [1, 2, 3, 0, next(), next(), next(), next()]).collect()
+        };
+        let mut dictionary = records(WINDOW / 8);
+        dictionary[WINDOW - 3..].copy_from_slice(&[1, 2, 3]);
+        let bytes = [vec![9; 8], records(2_000)].concat();
+        Chunk { dictionary, bytes, last: false }
+    }
+
+    #[test]
+    fn a_chunk_does_not_depend_on_those_before_it() {
+        let mut used = Deflater::default();
+        for seed in 1..40 {
+            let fresh = Deflater::default().pack(chunk(seed)).unwrap().bytes;
+            assert!(used.pack(chunk(seed)).unwrap().bytes == fresh, "seed {seed}");
         }
     }
 }

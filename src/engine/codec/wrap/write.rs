@@ -19,9 +19,11 @@ use crate::engine::base::{Error, Kind, StreamSink};
 /// Bytes that are given to a compressor at once, whatever the pieces they come in.
 const PIECE: usize = 512 << 10;
 
-/// xz: the level, and the bytes of a block that is compressed apart.
+/// xz: the level, the bytes that a match reaches back, and those of a block that is compressed apart.
+/// A thread takes about 12 times the dictionary and 2 blocks.
 const XZ_LEVEL: u32 = 4;
-const XZ_BLOCK: u64 = 8 << 20;
+const XZ_DICTIONARY: u32 = 2 << 20;
+const XZ_BLOCK: u64 = 4 << 20;
 
 /// Zstandard: the level, and the bytes of a job that is compressed apart.
 const ZSTD_LEVEL: i32 = 3;
@@ -77,6 +79,7 @@ impl<'a> Wrapper<'a> {
             Wrap::Gzip => Engine::Gzip(Box::new(Gzip::new(threads))),
             Wrap::Xz => {
                 let mut options = XzOptions::with_preset(XZ_LEVEL);
+                options.lzma_options.dict_size = XZ_DICTIONARY;
                 options.set_check_sum_type(CheckType::Crc64);
                 options.set_block_size(NonZero::new(XZ_BLOCK));
                 let threads = u32::try_from(threads).unwrap_or(u32::MAX);

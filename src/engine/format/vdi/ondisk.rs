@@ -1,9 +1,8 @@
 //! The structures of a VDI file as they lie on disk.
 //!
-//! Decides nothing. There is no specification: the layout was observed in files that qemu-img makes
-//! and in what qemu-img and 7zz refuse, beside the descriptions of VirtualBox' header ("All about
-//! VDIs" of its forum; the "VDI" page of the forensics wiki). Invariant: all numbers are
-//! little-endian.
+//! Decides nothing. There is no specification: the layout was observed in files that qemu-img 7.2
+//! makes and in what it and 7zz refuse, and compared with public lists of the fields (forensics
+//! wiki, "Virtual disk image (vdi)"). Invariant: all numbers are little-endian.
 
 use std::mem::{offset_of, size_of};
 
@@ -32,7 +31,7 @@ pub(super) struct Header {
     pub(super) map_offset: U32,
     /// Where block 0 lies.
     pub(super) data_offset: U32,
-    /// Cylinders, heads and sectors: not used since VirtualBox 1.3.
+    /// Cylinders, heads and sectors of an older kind.
     pub(super) legacy_geometry: [U32; 3],
     /// 512.
     pub(super) sector_size: U32,

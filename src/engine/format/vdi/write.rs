@@ -20,7 +20,7 @@ use crate::units::SECTOR;
 /// Where the block map lies.
 const MAP_AT: u64 = SECTOR;
 
-/// Data begins at whole MiB, as VirtualBox has it since 4.0.
+/// Data begins at a whole MiB, so that a host's file system can share its blocks.
 const DATA_ALIGN: u64 = 1 << 20;
 
 /// Writes `source` to a sink that reads as zeros where nothing is written. A medium that is not

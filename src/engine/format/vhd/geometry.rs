@@ -17,9 +17,8 @@ pub(super) struct Chs {
 /// The largest geometry. It says nothing about the size of the disk.
 pub(super) const LARGEST: Chs = Chs { cylinders: 65_535, heads: 16, sectors: 255 };
 
-/// Who tells the size exactly in `current_size`: Hyper-V, qemu (`force_size`), disk2vhd,
-/// XenServer's tools. The geometry of all others is believed, as qemu does: Virtual PC sets
-/// a size that its own geometry does not reach.
+/// Who tells the size exactly in `current_size`. The geometry of all others is believed. This is
+/// what qemu-img 7.2 does with footers that differ in nothing else; a test asks it again.
 const EXACT_CREATORS: [&[u8; 4]; 5] = [b"win ", b"qem2", b"d2v ", b"tap\0", b"CTXS"];
 
 impl Chs {

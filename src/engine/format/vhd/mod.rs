@@ -58,7 +58,8 @@ pub struct Params {
 /// What a dynamic disk holds, and what qemu reads: 2040 GiB.
 const MOST: u64 = 2040 << 30;
 
-/// What Azure takes for a fixed disk: 4095 GiB.
+/// The most for a fixed disk whose size is exact: no table or geometry bounds it. Readers differ;
+/// qemu stops at 2040 GiB.
 const MOST_FIXED: u64 = 4095 << 30;
 
 impl Params {

@@ -2,8 +2,11 @@
 //!
 //! One pass over the medium; every byte is read once, in pieces, whatever the block size. A block
 //! is given its place when the first piece of it that is not zero comes; zeros inside of it are not
-//! written, as the sink reads zero there. Memory: one piece and one page of the BAT. Invariant: see
+//! written, as the sink reads zero there. Some threads read while this one writes. Memory: a few
+//! pieces for each thread and one page of the BAT. Invariant: see
 //! the module; a file that was begun and not finished has no identifier.
+
+use std::sync::{Mutex, PoisonError};
 
 use zerocopy::IntoBytes as _;
 use zerocopy::little_endian::U64;
@@ -13,6 +16,7 @@ use super::header::{self, BAT_OFFSET, blocks_offset};
 use super::ondisk::{FULLY_PRESENT, NOT_PRESENT, ZERO};
 use super::{Params, Subformat};
 use crate::engine::base::{Error, Kind, PositionalSink, SectorSource, Work};
+use crate::engine::codec::ordered;
 use crate::engine::format::Output;
 use crate::engine::format::units::{Batches, data_runs};
 
@@ -20,7 +24,7 @@ use crate::engine::format::units::{Batches, data_runs};
 const UNIT: u64 = 64 << 10;
 
 /// Bytes read at once.
-const BATCH: u64 = 2 << 20;
+const BATCH: u64 = 1 << 20;
 
 /// Entries of the BAT that are written at once.
 const PAGE: usize = 8 << 10;
@@ -40,18 +44,32 @@ pub fn write(
     .map_err(|e| Error::new(Kind::Document, e.to_string()))?;
     work.progress.begin("writing vhdx", source.len());
     let mut writer = Writer::new(geometry, params.subformat, output.sink);
-    let mut buffer = Vec::new();
     let mut done = 0;
-    for batch in Batches::new(source, UNIT, BATCH) {
-        buffer.resize(batch.len() as usize, 0);
-        source.read_at(batch.start(), &mut buffer)?;
-        for run in data_runs(&buffer, UNIT as usize) {
-            let at = batch.start() + run.start as u64;
-            writer.store(at, buffer.get(run).unwrap_or_default())?;
-        }
-        work.progress.advance(batch.end() - done)?;
-        done = batch.end();
-    }
+    // Fresh memory for every batch would cost as much as reading.
+    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
+    let lock = || spare.lock().unwrap_or_else(PoisonError::into_inner);
+    ordered(
+        work.threads(),
+        Batches::new(source, UNIT, BATCH),
+        || Ok(()),
+        |(), batch| {
+            let mut buffer = lock().pop().unwrap_or_default();
+            buffer.resize(batch.len() as usize, 0);
+            source.read_at(batch.start(), &mut buffer)?;
+            let runs: Vec<_> = data_runs(&buffer, UNIT as usize).collect();
+            Ok((batch, buffer, runs))
+        },
+        |(batch, buffer, runs)| {
+            for run in runs {
+                let at = batch.start() + run.start as u64;
+                writer.store(at, buffer.get(run).unwrap_or_default())?;
+            }
+            lock().push(buffer);
+            work.progress.advance(batch.end() - done)?;
+            done = batch.end();
+            Ok(())
+        },
+    )?;
     work.progress.advance(source.len() - done)?;
     writer.finish()?;
     header::write(geometry, params.subformat, output.label.id, output.sink)
