@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::descriptor::{CreateType, Data, Descriptor, MAX_BYTES, damaged, quoted, unsupported};
-use super::inflate::Recent;
+use super::inflate::Inflater;
 use super::ondisk::{ESX_MAGIC, MAGIC, MAX_DIRECTORY};
 use super::parse::parse;
 use super::sparse::Sparse;
@@ -30,7 +30,7 @@ pub struct Image {
     descriptor: Descriptor,
     parts: Vec<Part>,
     len: u64,
-    recent: Recent,
+    inflater: Inflater,
 }
 
 /// What an extent holds of the disk.
@@ -79,7 +79,7 @@ impl Image {
             len = disk.end();
             parts.push(Part { disk, data });
         }
-        Ok(Self { descriptor, parts, len, recent: Recent::default() })
+        Ok(Self { descriptor, parts, len, inflater: Inflater::default() })
     }
 
     /// The sparse extents, each with its part of the disk and what the descriptor says of it.
@@ -219,7 +219,7 @@ impl SectorSource for Image {
             match &part.data {
                 PartData::Zero => now.fill(0),
                 PartData::Flat(source, start) => source.read_at(start + inside, now)?,
-                PartData::Sparse(extent) => extent.read(inside, now, &self.recent)?,
+                PartData::Sparse(extent) => extent.read(inside, now, &self.inflater)?,
             }
             rest = behind;
             at += len;

@@ -9,7 +9,7 @@ use zerocopy::IntoBytes as _;
 use zerocopy::little_endian::U32;
 
 use super::descriptor::damaged;
-use super::inflate::{Job, Recent, inflate};
+use super::inflate::{Inflater, Job, Spot};
 use super::lock;
 use super::ondisk::GTE_ZERO;
 use super::parse::Header;
@@ -134,14 +134,19 @@ impl Sparse {
     }
 
     /// Fills `buffer` from byte `at` of the extent on.
-    pub(super) fn read(&self, at: u64, buffer: &mut [u8], recent: &Recent) -> Result<(), Error> {
+    pub(super) fn read(
+        &self,
+        at: u64,
+        buffer: &mut [u8],
+        inflater: &Inflater,
+    ) -> Result<(), Error> {
         let (mut at, mut rest) = (at, buffer);
         while !rest.is_empty() {
             let steps = self.steps(at, rest.len() as u64)?;
             let len: u64 = steps.iter().map(|step| step.len).sum();
             let (now, behind) = rest.split_at_mut(len as usize);
             if self.header.compressed {
-                self.read_compressed(&steps, now, recent)?;
+                self.read_compressed(&steps, now, inflater)?;
             } else {
                 self.read_stored(&steps, now)?;
             }
@@ -173,7 +178,7 @@ impl Sparse {
         &self,
         steps: &[Step],
         mut rest: &mut [u8],
-        recent: &Recent,
+        inflater: &Inflater,
     ) -> Result<(), Error> {
         let mut jobs = Vec::with_capacity(steps.len());
         for step in steps {
@@ -182,11 +187,12 @@ impl Sparse {
             match step.place {
                 Place::Unallocated | Place::Zero => part.fill(0),
                 Place::At(sector) => {
-                    jobs.push(Job { grain: step.grain, sector, from: step.from, part });
+                    let spot = Spot { grain: step.grain, sector };
+                    jobs.push(Job { spot, from: step.from, part });
                 }
             }
         }
-        inflate(self, &mut jobs, recent)
+        inflater.fill(self, jobs)
     }
 
     /// Reads grains that are neighbours in the file, too, in one piece.
