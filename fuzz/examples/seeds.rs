@@ -66,7 +66,7 @@ fn packages(directory: &Path) -> std::io::Result<()> {
     for (name, kind, form) in [
         ("ova", 0u8, Form::Ova(ova::Params::new(Machine::default()))),
         ("libvirt", 1, boxed(vagrant::Provider::Libvirt)),
-        ("virtualbox", 1, boxed(vagrant::Provider::Virtualbox)),
+        ("virtualbox", 1, boxed(vagrant::Provider::VirtualBox)),
     ] {
         let sink = MemorySink::default();
         let label = Label { name: "disk", id: Uuid::from_u128(7) };
