@@ -137,6 +137,7 @@ mod tests {
         }
     }
 
+    /// A panic in a thread is neither lost (then nothing would panic here) nor waited for for ever.
     #[test]
     #[should_panic(expected = "seven")]
     fn a_panic_reaches_the_caller() {
