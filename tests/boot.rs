@@ -1,13 +1,13 @@
 //! Boots what the engine builds, under SeaBIOS in QEMU.
 //!
-//! Invariant: what is expected is seen from outside the
-//! machine (its serial line, its video memory, QEMU's exit), and is missing when the payload is.
+//! Invariant: what is expected is seen from outside the machine (its serial line, its video memory, QEMU's exit), and is missing when the payload is.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
 mod support {
     pub(crate) mod qemu;
 }
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use vmimage::engine::base::{
     AtomicFile, ByteSource, PositionalSink, SectorSource as _, Silent, Work,
 };
+use vmimage::engine::format::package::{self, Form, Recipe, ova, vagrant};
 use vmimage::engine::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
 use vmimage::engine::{self, Inputs};
 use vmimage::manifest::Spec;
@@ -287,6 +288,36 @@ fn hello_boots_from_every_format() {
         sink.commit().unwrap();
         companion.into_iter().for_each(|file| file.commit().unwrap());
         let started = Qemu::start_file(PC, &at(&file), qemu);
+        assert_eq!(watched(started, "Hello World!"), b"Hello World!", "{name}");
+    }
+}
+
+/// The disks in an OVA and in boxes, taken out by GNU tar.
+#[test]
+fn hello_boots_from_packages() {
+    let boxed =
+        |provider| Form::Box(vagrant::Params { provider, machine: package::Machine::default() });
+    for (name, form, disk, qemu) in [
+        ("hello.ova", Form::Ova(ova::Params::new(package::Machine::default())), ".vmdk", "vmdk"),
+        ("libvirt.box", boxed(vagrant::Provider::Libvirt), "box.img", "qcow2"),
+        ("virtualbox.box", boxed(vagrant::Provider::VirtualBox), ".vmdk", "vmdk"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        let sink = AtomicFile::create(&path).unwrap();
+        let label = Label { name, id: Uuid::from_u128(1) };
+        let output = Output { label, sink: &sink, companion: None };
+        let work = Work { threads: 0, progress: &Silent };
+        let recipe = Recipe { form, wrap: None };
+        let medium = ByteSource::new(hello_mebibyte());
+        package::write(&medium, &output, &recipe, directory.path(), &work).unwrap();
+        sink.commit().unwrap();
+        let tar = Command::new("tar").arg("-xf").arg(&path).current_dir(directory.path()).status();
+        assert!(tar.unwrap().success(), "{name}");
+        let files = fs_err::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let disks: Vec<_> = files.filter(|file| file.to_str().unwrap().ends_with(disk)).collect();
+        assert_eq!(disks.len(), 1, "{name}: {disks:?}");
+        let started = Qemu::start_file(PC, &disks[0], qemu);
         assert_eq!(watched(started, "Hello World!"), b"Hello World!", "{name}");
     }
 }
