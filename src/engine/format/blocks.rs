@@ -5,11 +5,9 @@
 //! block; a block that is all zero has no piece.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
-use super::units::{Batches, data_runs};
+use super::units::{Ahead, Part, read_ahead};
 use crate::engine::base::{Error, Extent, SectorSource, Work};
-use crate::engine::codec::ordered;
 
 /// What is either written or left out within a block.
 const UNIT: u64 = 64 << 10;
@@ -31,15 +29,6 @@ pub(super) struct Piece<'a> {
     pub(super) headed: Option<&'a [u8]>,
 }
 
-/// A part of the medium, read.
-struct Read {
-    extent: Extent,
-    /// `head` bytes of 0xff, and the part.
-    buffer: Vec<u8>,
-    /// What of the part is not zero.
-    runs: Vec<Range<usize>>,
-}
-
 /// Hands the pieces of `source` to `each`. `block` is a multiple of `UNIT`. Reads ahead on other
 /// threads, so that reading and writing overlap.
 pub(super) fn walk(
@@ -50,39 +39,16 @@ pub(super) fn walk(
     mut each: impl FnMut(Piece<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     debug_assert!(block.is_multiple_of(UNIT));
-    // Fresh memory costs as much as copying, so buffers are used again.
-    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
-    let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut done = 0;
-    ordered(
-        work.threads().min(READERS),
-        Batches::new(source, UNIT, BATCH),
-        || Ok(()),
-        |(), extent| {
-            let recycled = spare().pop();
-            let mut buffer = recycled.unwrap_or_else(|| vec![0xff; head]);
-            buffer.resize(head + extent.len() as usize, 0);
-            let data = buffer.get_mut(head..).unwrap_or_default();
-            source.read_at(extent.start(), data)?;
-            let runs = data_runs(data, UNIT as usize).collect();
-            Ok(Read { extent, buffer, runs })
-        },
-        |read| {
-            for run in &read.runs {
-                pieces(&read, run, block, head, &mut each)?;
-            }
-            work.progress.advance(read.extent.end() - done)?;
-            done = read.extent.end();
-            spare().push(read.buffer);
-            Ok(())
-        },
-    )?;
-    work.progress.advance(source.len() - done)
+    let threads = work.threads().min(READERS);
+    let ahead = Ahead { unit: UNIT, batch: BATCH, head, threads };
+    read_ahead(source, ahead, work.progress, |part| {
+        part.runs.iter().try_for_each(|run| pieces(part, run, block, head, &mut each))
+    })
 }
 
 /// Hands the pieces of one run to `each`.
 fn pieces(
-    read: &Read,
+    part: &Part,
     run: &Range<usize>,
     block: u64,
     head: usize,
@@ -90,12 +56,12 @@ fn pieces(
 ) -> Result<(), Error> {
     let mut from = run.start;
     while from < run.end {
-        let at = read.extent.start() + from as u64;
+        let at = part.extent.start() + from as u64;
         let within = at % block;
         let to = run.end.min(from.saturating_add((block - within) as usize));
-        let bytes = read.buffer.get(head + from..head + to).unwrap_or_default();
+        let bytes = part.buffer.get(head + from..head + to).unwrap_or_default();
         let first = from == 0 && within == 0;
-        let headed = first.then(|| read.buffer.get(..head + to)).flatten();
+        let headed = first.then(|| part.buffer.get(..head + to)).flatten();
         each(Piece { block: at / block, within, bytes, headed })?;
         from = to;
     }

@@ -5,16 +5,15 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::units::{Batches, data_runs};
+use super::units::{Ahead, Batches, read_ahead};
 use super::{Census, Findings, FormatName, Params, image};
 use crate::engine::base::{
     Error, Extent, PositionalSink, Progress, SectorSource, StreamSink, Work,
 };
-use crate::engine::codec::ordered;
 use crate::units::SECTOR;
 
 /// What is either written or left out.
@@ -49,33 +48,13 @@ pub fn copy(
     if shared {
         return progress.advance(source.len());
     }
-    let mut done = 0;
-    // Fresh memory for every batch would cost as much as reading.
-    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
-    let lock = || spare.lock().unwrap_or_else(PoisonError::into_inner);
-    ordered(
-        work.threads(),
-        Batches::new(source, UNIT, BATCH),
-        || Ok(()),
-        |(), batch| {
-            let mut buffer = lock().pop().unwrap_or_default();
-            buffer.resize(batch.len() as usize, 0);
-            source.read_at(batch.start(), &mut buffer)?;
-            let runs: Vec<_> = data_runs(&buffer, UNIT as usize).collect();
-            Ok((batch, buffer, runs))
-        },
-        |(batch, buffer, runs)| {
-            for run in runs {
-                let at = batch.start() + run.start as u64;
-                sink.write_at(at, buffer.get(run).unwrap_or_default())?;
-            }
-            lock().push(buffer);
-            progress.advance(batch.end() - done)?;
-            done = batch.end();
-            Ok(())
-        },
-    )?;
-    progress.advance(source.len() - done)
+    let ahead = Ahead { unit: UNIT, batch: BATCH, head: 0, threads: work.threads() };
+    read_ahead(source, ahead, progress, |part| {
+        part.runs.iter().try_for_each(|run| {
+            let at = part.extent.start() + run.start as u64;
+            sink.write_at(at, part.buffer.get(run.clone()).unwrap_or_default())
+        })
+    })
 }
 
 /// Writes `source` in order, zeros and all.
@@ -185,6 +164,8 @@ impl image::Image for Image {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::engine::base::{ByteSource, MemorySink, Silent};
 

@@ -3,8 +3,10 @@
 //! Writes nothing. Invariant: every unit that holds a non-zero byte is seen exactly once, in order.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
-use crate::engine::base::{Extent, SectorSource, is_zero};
+use crate::engine::base::{Error, Extent, Progress, SectorSource, is_zero};
+use crate::engine::codec::ordered;
 
 /// Batches of units that may hold something other than zeros. A batch begins at a multiple of the
 /// unit and ends at one or at the end of the medium.
@@ -74,6 +76,65 @@ pub(super) fn data_runs(bytes: &[u8], unit: usize) -> impl Iterator<Item = Range
         }
         (start < bytes.len()).then(|| start..at.min(bytes.len()))
     })
+}
+
+/// How a medium is read ahead.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    /// What is told apart as zero or not.
+    pub(super) unit: u64,
+    /// Bytes read at once, a multiple of the unit.
+    pub(super) batch: u64,
+    /// Bytes of 0xff in front of each part, for whoever writes them with it.
+    pub(super) head: usize,
+    /// Threads that read.
+    pub(super) threads: usize,
+}
+
+/// A part of a medium.
+pub(super) struct Part {
+    pub(super) extent: Extent,
+    /// The head, and the bytes.
+    pub(super) buffer: Vec<u8>,
+    /// The runs of units that are not zero, counted behind the head.
+    pub(super) runs: Vec<Range<usize>>,
+}
+
+/// Reads what may hold data on other threads and hands it to `each` on this one, in order, so that
+/// reading and writing overlap. All of the medium is counted as progress.
+pub(super) fn read_ahead(
+    source: &dyn SectorSource,
+    ahead: Ahead,
+    progress: &dyn Progress,
+    mut each: impl FnMut(&Part) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Ahead { unit, batch, head, threads } = ahead;
+    // Fresh memory costs as much as copying, so buffers are used again.
+    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
+    let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut done = 0;
+    ordered(
+        threads,
+        Batches::new(source, unit, batch),
+        || Ok(()),
+        |(), extent| {
+            let recycled = spare().pop();
+            let mut buffer = recycled.unwrap_or_else(|| vec![0xff; head]);
+            buffer.resize(head + extent.len() as usize, 0);
+            let data = buffer.get_mut(head..).unwrap_or_default();
+            source.read_at(extent.start(), data)?;
+            let runs = data_runs(data, unit as usize).collect();
+            Ok(Part { extent, buffer, runs })
+        },
+        |part| {
+            each(&part)?;
+            progress.advance(part.extent.end() - done)?;
+            done = part.extent.end();
+            spare().push(part.buffer);
+            Ok(())
+        },
+    )?;
+    progress.advance(source.len() - done)
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@
 //! pieces for each thread and one page of the BAT. Invariant: see
 //! the module; a file that was begun and not finished has no identifier.
 
-use std::sync::{Mutex, PoisonError};
-
 use zerocopy::IntoBytes as _;
 use zerocopy::little_endian::U64;
 
@@ -16,9 +14,8 @@ use super::header::{self, BAT_OFFSET, blocks_offset};
 use super::ondisk::{FULLY_PRESENT, NOT_PRESENT, ZERO};
 use super::{Params, Subformat};
 use crate::engine::base::{Error, Kind, PositionalSink, SectorSource, Work};
-use crate::engine::codec::ordered;
 use crate::engine::format::Output;
-use crate::engine::format::units::{Batches, data_runs};
+use crate::engine::format::units::{Ahead, read_ahead};
 
 /// What is either written or left out inside of a block.
 const UNIT: u64 = 64 << 10;
@@ -44,33 +41,13 @@ pub fn write(
     .map_err(|e| Error::new(Kind::Document, e.to_string()))?;
     work.progress.begin("writing vhdx", source.len());
     let mut writer = Writer::new(geometry, params.subformat, output.sink);
-    let mut done = 0;
-    // Fresh memory for every batch would cost as much as reading.
-    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
-    let lock = || spare.lock().unwrap_or_else(PoisonError::into_inner);
-    ordered(
-        work.threads(),
-        Batches::new(source, UNIT, BATCH),
-        || Ok(()),
-        |(), batch| {
-            let mut buffer = lock().pop().unwrap_or_default();
-            buffer.resize(batch.len() as usize, 0);
-            source.read_at(batch.start(), &mut buffer)?;
-            let runs: Vec<_> = data_runs(&buffer, UNIT as usize).collect();
-            Ok((batch, buffer, runs))
-        },
-        |(batch, buffer, runs)| {
-            for run in runs {
-                let at = batch.start() + run.start as u64;
-                writer.store(at, buffer.get(run).unwrap_or_default())?;
-            }
-            lock().push(buffer);
-            work.progress.advance(batch.end() - done)?;
-            done = batch.end();
-            Ok(())
-        },
-    )?;
-    work.progress.advance(source.len() - done)?;
+    let ahead = Ahead { unit: UNIT, batch: BATCH, head: 0, threads: work.threads() };
+    read_ahead(source, ahead, work.progress, |part| {
+        part.runs.iter().try_for_each(|run| {
+            let at = part.extent.start() + run.start as u64;
+            writer.store(at, part.buffer.get(run.clone()).unwrap_or_default())
+        })
+    })?;
     writer.finish()?;
     header::write(geometry, params.subformat, output.label.id, output.sink)
 }
