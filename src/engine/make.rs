@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::base::{Content, Error, Extent, Kind, Placement, SectorSource};
+use super::base::{Content, Error, Extent, Kind, Placement, SectorSource, within};
 use super::layout::{Layout, Region};
 
 /// A finished disk.
@@ -44,15 +44,7 @@ impl SectorSource for Medium {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
-        let Some(end) = end else {
-            let message = format!(
-                "reading {} bytes at offset {offset} goes beyond the end at {}",
-                buffer.len(),
-                self.len
-            );
-            return Err(Error::new(Kind::Io, message));
-        };
+        let end = within(self.len, offset, buffer.len(), Kind::Io)?;
         buffer.fill(0);
         let Some(wanted) = Extent::new(offset, end) else { return Ok(()) };
         for region in self.regions.iter().skip(self.first_after(offset)) {

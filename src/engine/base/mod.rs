@@ -35,6 +35,6 @@ pub use overlay::{Cut, Overlay, Patch};
 pub use padded::Padded;
 pub use progress::{Progress, Silent, Work};
 pub use reader::SourceReader;
-pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at};
+pub use sectors::{ByteSource, SectorSource, is_zero, read_exact_at, within};
 pub use sink::{MemorySink, PositionalSink, StreamSink, write_zeros};
 pub use spool::Spool;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, Extent, Kind, SectorSource, read_exact_at};
+use super::{Error, Extent, Kind, SectorSource, read_exact_at, within};
 
 /// A medium with some bytes replaced.
 #[derive(Clone, Debug)]
@@ -117,14 +117,7 @@ impl SectorSource for Cut {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let wanted = buffer.len() as u64;
-        if offset.checked_add(wanted).is_none_or(|end| end > self.len) {
-            let message = format!(
-                "reading {wanted} bytes at offset {offset} goes beyond the end at {}",
-                self.len
-            );
-            return Err(Error::new(Kind::Damaged, message));
-        }
+        within(self.len, offset, buffer.len(), Kind::Damaged)?;
         self.inner.read_at(offset, buffer)
     }
 

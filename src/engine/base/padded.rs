@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Error, Extent, Kind, SectorSource};
+use super::{Error, Extent, Kind, SectorSource, within};
 
 /// A medium followed by zeros.
 #[derive(Clone, Debug)]
@@ -32,15 +32,8 @@ impl SectorSource for Padded {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let wanted = buffer.len() as u64;
-        if offset.checked_add(wanted).is_none_or(|end| end > self.len) {
-            let message = format!(
-                "reading {wanted} bytes at offset {offset} goes beyond the end at {}",
-                self.len
-            );
-            return Err(Error::new(Kind::Damaged, message));
-        }
-        let held = self.inner.len().saturating_sub(offset).min(wanted);
+        within(self.len, offset, buffer.len(), Kind::Damaged)?;
+        let held = self.inner.len().saturating_sub(offset).min(buffer.len() as u64);
         // OK to cast: at most the length of the buffer.
         let (front, behind) = buffer.split_at_mut(held as usize);
         behind.fill(0);

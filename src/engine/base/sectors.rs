@@ -81,24 +81,23 @@ impl SectorSource for ByteSource {
     }
 }
 
+/// The end of `wanted` bytes from `offset` on, if a medium of `len` bytes has them; `kind` is what
+/// sort of failure it is if not.
+pub fn within(len: u64, offset: u64, wanted: usize, kind: Kind) -> Result<u64, Error> {
+    let end = offset.checked_add(wanted as u64).filter(|end| *end <= len);
+    end.ok_or_else(|| {
+        let message =
+            format!("reading {wanted} bytes at offset {offset} goes beyond the end at {len}");
+        Error::new(kind, message)
+    })
+}
+
 /// Copies `bytes[offset..]` into all of `buffer`; fails where that goes beyond the end.
 pub fn read_exact_at(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-    let from = usize::try_from(offset).ok();
-    let range = from.and_then(|from| Some(from..from.checked_add(buffer.len())?));
-    match range.and_then(|range| bytes.get(range)) {
-        Some(found) => {
-            buffer.copy_from_slice(found);
-            Ok(())
-        }
-        None => Err(Error::new(
-            Kind::Damaged,
-            format!(
-                "reading {} bytes at offset {offset} goes beyond the end at {}",
-                buffer.len(),
-                bytes.len()
-            ),
-        )),
-    }
+    let end = within(bytes.len() as u64, offset, buffer.len(), Kind::Damaged)?;
+    // Both fit: they are not behind the end of what lies in memory.
+    buffer.copy_from_slice(bytes.get(offset as usize..end as usize).unwrap_or_default());
+    Ok(())
 }
 
 /// Whether all bytes are zero. Checks 16 bytes at a time.

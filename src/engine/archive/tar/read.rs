@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::BLOCK;
 use super::name::judge;
-use crate::engine::base::{Error, Extent, Kind, SectorSource, is_zero};
+use crate::engine::base::{Error, Extent, Kind, SectorSource, is_zero, within};
 
 /// More members than any package has.
 const MOST_MEMBERS: usize = 4096;
@@ -262,14 +262,7 @@ impl SectorSource for Body {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let wanted = buffer.len() as u64;
-        if offset.checked_add(wanted).is_none_or(|end| end > self.len) {
-            let message = format!(
-                "reading {wanted} bytes at offset {offset} goes beyond the end at {}",
-                self.len
-            );
-            return Err(Error::new(Kind::Damaged, message));
-        }
+        within(self.len, offset, buffer.len(), Kind::Damaged)?;
         self.source.read_at(self.offset + offset, buffer)
     }
 

@@ -16,7 +16,7 @@ use super::names::{open_backing, open_data_file};
 use super::parse::{Layout, parse};
 use super::unpack::{Unpacker, Wanted};
 use super::{Compat, Compression, Params};
-use crate::engine::base::{Deny, Error, Extent, Gate, Kind, SectorSource, Work};
+use crate::engine::base::{Deny, Error, Extent, Gate, Kind, SectorSource, Work, within};
 use crate::engine::codec::Method;
 use crate::engine::format::image;
 use crate::engine::format::{self, Census, Findings, FormatName};
@@ -163,15 +163,7 @@ impl SectorSource for Image {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = offset.checked_add(buffer.len() as u64);
-        if end.is_none_or(|end| end > self.len()) {
-            let message = format!(
-                "reading {} bytes at offset {offset} goes beyond the end at {}",
-                buffer.len(),
-                self.len()
-            );
-            return Err(Error::new(Kind::Io, message));
-        }
+        within(self.len(), offset, buffer.len(), Kind::Io)?;
         let mut at = offset;
         for window in buffer.chunks_mut(WINDOW) {
             self.read_window(at, window)?;

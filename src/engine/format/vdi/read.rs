@@ -14,7 +14,7 @@ use zerocopy::little_endian::U32;
 use super::ondisk::{TYPE_STATIC, UNALLOCATED, ZERO};
 use super::parse::{Parsed, damaged, parse};
 use super::{Params, Subformat, check};
-use crate::engine::base::{Error, Extent, Kind, SectorSource, Work};
+use crate::engine::base::{Error, Extent, Kind, SectorSource, Work, within};
 use crate::engine::format::blocks::held;
 use crate::engine::format::image;
 use crate::engine::format::{self, Census, Findings, FormatName};
@@ -92,15 +92,7 @@ impl SectorSource for Image {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = offset.checked_add(buffer.len() as u64);
-        if end.is_none_or(|end| end > self.len()) {
-            let message = format!(
-                "reading {} bytes at offset {offset} goes beyond the end at {}",
-                buffer.len(),
-                self.len()
-            );
-            return Err(Error::new(Kind::Io, message));
-        }
+        within(self.len(), offset, buffer.len(), Kind::Io)?;
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let len = self.read_run(at, rest)?;

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ondisk::LOG_SECTOR;
-use crate::engine::base::{Error, Extent, Kind, SectorSource};
+use crate::engine::base::{Error, Extent, Kind, SectorSource, within};
 
 /// What lies over a range of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,14 +109,7 @@ impl SectorSource for Overlay {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let wanted = buffer.len() as u64;
-        if offset.checked_add(wanted).is_none_or(|end| end > self.len) {
-            let message = format!(
-                "reading {wanted} bytes at offset {offset} goes beyond the end at {}",
-                self.len
-            );
-            return Err(Error::new(Kind::Damaged, message));
-        }
+        within(self.len, offset, buffer.len(), Kind::Damaged)?;
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let end = at + rest.len() as u64;

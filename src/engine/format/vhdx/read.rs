@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::bat::{Bat, Mapping};
 use super::parse::{Parsed, guid, parse};
 use super::{Params, Subformat, check};
-use crate::engine::base::{Error, Extent, Kind, SectorSource, Work};
+use crate::engine::base::{Error, Extent, Kind, SectorSource, Work, within};
 use crate::engine::format::{self, Census, Findings, FormatName, image};
 use crate::units::SECTOR;
 
@@ -65,15 +65,7 @@ impl SectorSource for Image {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = offset.checked_add(buffer.len() as u64);
-        if end.is_none_or(|end| end > self.len()) {
-            let message = format!(
-                "reading {} bytes at offset {offset} goes beyond the end at {}",
-                buffer.len(),
-                self.len()
-            );
-            return Err(Error::new(Kind::Io, message));
-        }
+        within(self.len(), offset, buffer.len(), Kind::Io)?;
         let size = self.parsed.geometry.block();
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {

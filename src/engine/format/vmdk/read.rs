@@ -15,7 +15,7 @@ use super::ondisk::{ESX_MAGIC, MAGIC, MAX_DIRECTORY};
 use super::parse::parse;
 use super::sparse::Sparse;
 use super::{Adapter, HARDWARE_VERSIONS, Params, Subformat, census, check};
-use crate::engine::base::{Error, Extent, Gate, Kind, Role, SectorSource, Work};
+use crate::engine::base::{Error, Extent, Gate, Kind, Role, SectorSource, Work, within};
 use crate::engine::format::{self, Census, Findings, FormatName, image};
 use crate::units::SECTOR;
 
@@ -198,15 +198,7 @@ impl SectorSource for Image {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = offset.checked_add(buffer.len() as u64);
-        if end.is_none_or(|end| end > self.len) {
-            let message = format!(
-                "reading {} bytes at offset {offset} goes beyond the end at {}",
-                buffer.len(),
-                self.len
-            );
-            return Err(Error::new(Kind::Io, message));
-        }
+        within(self.len, offset, buffer.len(), Kind::Io)?;
         let (mut at, mut rest) = (offset, buffer);
         let first = self.parts.partition_point(|part| part.disk.end() <= offset);
         for part in self.parts.get(first..).unwrap_or_default() {
