@@ -18,6 +18,7 @@ mod padded;
 mod progress;
 mod sectors;
 mod sink;
+pub mod tree;
 
 #[cfg(target_os = "linux")]
 pub use beneath::Beneath;
