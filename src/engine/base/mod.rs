@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod beneath;
+mod composed;
 mod content;
 #[cfg(target_os = "linux")]
 mod device;
@@ -22,6 +23,7 @@ pub mod tree;
 
 #[cfg(target_os = "linux")]
 pub use beneath::Beneath;
+pub use composed::{Composed, Region};
 pub use content::{Content, Finish, Late, Placement};
 #[cfg(target_os = "linux")]
 pub use device::Device;
