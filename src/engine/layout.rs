@@ -2,7 +2,7 @@
 //!
 //! Pure. Renders nothing. Invariant: regions are in order, do not overlap, and lie inside the disk.
 
-use super::base::{Content, Error, Extent, Kind, Origin};
+use super::base::{Error, Extent, Kind, Region};
 use super::plan::{Place, Plan, Product};
 use crate::units::{ByteSize, SECTOR};
 
@@ -13,17 +13,6 @@ pub struct Layout {
     pub len: u64,
     /// What lies where; the rest is zero.
     pub regions: Vec<Region>,
-}
-
-/// A placed product.
-#[derive(Debug)]
-pub struct Region {
-    /// Where it lies.
-    pub extent: Extent,
-    /// What lies there.
-    pub content: Content,
-    /// The document field it came from.
-    pub origin: Origin,
 }
 
 /// Places the products of `plan`.
@@ -96,8 +85,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::engine::base::SectorSource as _;
-    use crate::engine::base::{Late, Placement};
+    use crate::engine::base::{Content, Late, Origin, Placement, SectorSource as _};
     use crate::engine::make::make;
 
     fn product(name: &str, bytes: &[u8], place: Place) -> Product {

@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod beneath;
+mod composed;
 mod content;
 #[cfg(target_os = "linux")]
 mod device;
@@ -20,9 +21,11 @@ mod reader;
 mod sectors;
 mod sink;
 mod spool;
+pub mod tree;
 
 #[cfg(target_os = "linux")]
 pub use beneath::Beneath;
+pub use composed::{Composed, Region};
 pub use content::{Content, Finish, Late, Placement};
 #[cfg(target_os = "linux")]
 pub use device::Device;

@@ -1,18 +1,22 @@
-//! Partition tables: read from untrusted disks, and moved when a disk changes its length.
+//! Partition tables: written, read from untrusted disks, and moved when a disk changes its length.
 //!
-//! Makes no table. Invariant: whatever a disk holds, reading ends after a bounded number of
+//! Fills no partition. Invariant: whatever a disk holds, reading ends after a bounded number of
 //! sectors.
 
+mod arrange;
 mod gpt;
 mod mbr;
 mod ondisk;
 mod resize;
+mod write;
 
 use serde::Serialize;
 
 use crate::engine::base::{Error, SectorSource};
 
+pub use arrange::{Arranged, Ground, Place, Scheme, Wish, arrange};
 pub use resize::{Moved, resized};
+pub use write::{GptSlot, MbrSlot, gpt, mbr};
 
 /// A partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
