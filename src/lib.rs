@@ -15,6 +15,8 @@ pub mod inspect;
 pub mod manifest;
 #[cfg(feature = "operator")]
 pub mod metrics;
+#[cfg(feature = "cli")]
+pub mod oci;
 pub mod publish;
 pub mod report;
 #[cfg(feature = "operator")]

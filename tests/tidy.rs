@@ -21,7 +21,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::archive", &["units", "engine::base"]),
     ("engine::bootloader", &["units", "engine::base", "engine::codec"]),
     ("engine::format", &["units", "engine::base", "engine::codec", "engine::archive"]),
+    ("engine::filesystem", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
+    ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
+    ("oci", &["units", "engine::base", "engine::codec", "engine::archive"]),
     (
         "engine",
         &[
@@ -30,11 +33,24 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::base",
             "engine::codec",
             "engine::bootloader",
+            "engine::filesystem",
             "engine::format",
+            "engine::partition",
+            "engine::payload",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
-    ("inspect", &["units", "engine::base", "engine::codec", "engine::format", "engine::partition"]),
+    (
+        "inspect",
+        &[
+            "units",
+            "engine::base",
+            "engine::codec",
+            "engine::filesystem",
+            "engine::format",
+            "engine::partition",
+        ],
+    ),
     (
         "builder",
         &[
@@ -62,8 +78,10 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine",
             "engine::base",
             "engine::codec",
+            "engine::filesystem",
             "engine::format",
             "engine::partition",
+            "oci",
         ],
     ),
     ("metrics", &[]),
@@ -71,7 +89,8 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts of the engine that have a row of their own.
-const ENGINE_PARTS: &[&str] = &["base", "codec", "archive", "bootloader", "format", "partition"];
+const ENGINE_PARTS: &[&str] =
+    &["base", "codec", "archive", "bootloader", "filesystem", "format", "partition", "payload"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

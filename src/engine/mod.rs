@@ -13,11 +13,13 @@ pub mod base;
 pub mod bootloader;
 pub mod codec;
 pub mod files;
+pub mod filesystem;
 pub mod format;
 pub mod inputs;
 pub mod layout;
 pub mod make;
 pub mod partition;
+pub mod payload;
 pub mod plan;
 
 use crate::manifest::Spec;

@@ -5,11 +5,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fs_err as fs;
 
 use super::file::{next_data, read_exact_file, write_all_at};
+use super::scratch::Budget;
 use super::{Error, Extent, PositionalSink, SectorSource};
 
 /// Tells spools of one process apart while they still have a name.
@@ -24,6 +26,8 @@ pub struct Spool {
     #[cfg(not(unix))]
     path: PathBuf,
     len: AtomicU64,
+    /// What its bytes count against.
+    budget: Option<Arc<Budget>>,
 }
 
 impl Spool {
@@ -43,7 +47,22 @@ impl Spool {
             #[cfg(not(unix))]
             path,
             len: AtomicU64::new(0),
+            budget: None,
         })
+    }
+
+    /// An empty spool whose bytes count against `budget`.
+    pub(super) fn create_within(directory: &Path, budget: Arc<Budget>) -> Result<Self, Error> {
+        let mut spool = Self::create_in(directory)?;
+        spool.budget = Some(budget);
+        Ok(spool)
+    }
+
+    /// The length becomes at least `len`; the budget pays for what is new.
+    fn grow(&self, len: u64) -> Result<(), Error> {
+        let before = self.len.fetch_max(len, Ordering::Relaxed);
+        let Some(budget) = self.budget.as_ref().filter(|_| len > before) else { return Ok(()) };
+        budget.take(len - before).inspect_err(|_| self.len.store(before, Ordering::Relaxed))
     }
 
     fn doing(&self, what: &str, e: std::io::Error) -> Error {
@@ -51,9 +70,12 @@ impl Spool {
     }
 }
 
-#[cfg(not(unix))]
 impl Drop for Spool {
     fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give(self.len.load(Ordering::Relaxed));
+        }
+        #[cfg(not(unix))]
         // Nothing can be done about a failure here; the name says what the file is.
         let _ = fs::remove_file(&self.path);
     }
@@ -61,15 +83,17 @@ impl Drop for Spool {
 
 impl PositionalSink for Spool {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        write_all_at(&self.file, bytes, offset).map_err(|e| self.doing("writing", e))?;
-        self.len.fetch_max(offset + bytes.len() as u64, Ordering::Relaxed);
-        Ok(())
+        self.grow(offset.saturating_add(bytes.len() as u64))?;
+        write_all_at(&self.file, bytes, offset).map_err(|e| self.doing("writing", e))
     }
 
     fn set_len(&self, len: u64) -> Result<(), Error> {
-        self.file.set_len(len).map_err(|e| self.doing("setting the length of", e))?;
-        self.len.store(len, Ordering::Relaxed);
-        Ok(())
+        self.grow(len)?;
+        let before = self.len.swap(len, Ordering::Relaxed);
+        if let Some(budget) = &self.budget {
+            budget.give(before - len);
+        }
+        self.file.set_len(len).map_err(|e| self.doing("setting the length of", e))
     }
 }
 

@@ -21,6 +21,35 @@ pub use walk::{Step, Walk};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u32);
 
+impl NodeId {
+    /// Its place in a table with a row for each node, see `Tree::rows`.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a tree that comes out of untrusted bytes may have at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Files, directories, links and devices together.
+    pub nodes: usize,
+    /// Bytes of one file.
+    pub file: u64,
+    /// Bytes of all files together, holes counted.
+    pub total: u64,
+    /// Bytes of one node's extended attributes.
+    pub attributes: usize,
+    /// Directories above a node.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { nodes: 4 << 20, file: 1 << 44, total: 1 << 46, attributes: 1 << 20, depth: 256 }
+    }
+}
+
 /// What is known about a node beside its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -203,6 +232,12 @@ impl Tree {
     #[must_use]
     pub fn origin(&self, id: NodeId) -> &Origin {
         &self.origins[self.node(id).origin as usize]
+    }
+
+    /// Rows of a table with one for each node, those without a name counted.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Nodes that have a name: what a filesystem needs inodes for.

@@ -1,0 +1,3 @@
+//! Container images: the image layout on disk, and registries.
+//!
+//! Knows no document. Invariant: bytes whose digest is not the one that names them are never used.
