@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 use vmimage::engine::base::{FileSource, Origin, Patch};
 use vmimage::engine::partition::{
-    Arranged, GptSlot, Ground, Kind, MbrSlot, Place, Scheme, Wish, arrange, gpt, mbr, read,
+    Arranged, GptSlot, Ground, Hybrid, Kind, MbrSlot, Place, Scheme, Wish, arrange, gpt, mbr, read,
 };
 
 const MIB: u64 = 1 << 20;
@@ -45,7 +45,7 @@ fn gpt_disk(directory: &Path, arranged: &Arranged) -> PathBuf {
         attributes: if place.number == 1 { 1 << 2 } else { 0 },
     };
     let slots: Vec<_> = arranged.places.iter().map(slot).collect();
-    let patches = gpt(&slots, Uuid::from_u128(99), arranged.len, 512).unwrap();
+    let patches = gpt(&slots, Uuid::from_u128(99), arranged.len, 512, None).unwrap();
     disk(directory, arranged.len, &patches)
 }
 
@@ -141,4 +141,92 @@ fn sfdisk_and_parted_accept_a_master_boot_record_with_logical_partitions() {
             .collect();
         assert_eq!(seen, wanted);
     }
+}
+
+#[test]
+fn sgdisk_accepts_a_hybrid_and_a_bios_finds_its_partitions() {
+    let directory = tempfile::tempdir().unwrap();
+    let arranged = arranged(Scheme::Gpt, &[MIB, 2 * MIB, 3 * MIB], None);
+    let slot = |place: &Place| GptSlot {
+        place: place.clone(),
+        kind: LINUX,
+        id: Uuid::from_u128(u128::from(place.number)),
+        name: String::new(),
+        attributes: 0,
+    };
+    let slots: Vec<_> = arranged.places.iter().map(slot).collect();
+    let shown = |number: usize| MbrSlot {
+        place: arranged.places[number - 1].clone(),
+        kind: 0x83,
+        active: number == 3,
+    };
+    let hybrid = Hybrid { slots: vec![shown(3), shown(1)], signature: SIGNATURE };
+    let disk_id = Uuid::from_u128(99);
+    let patches = gpt(&slots, disk_id, arranged.len, 512, Some(&hybrid)).unwrap();
+    let path = disk(directory.path(), arranged.len, &patches);
+    let verdict = run("sgdisk", "gdisk", &["-v", text(&path)]);
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    let printed = run("gdisk", "gdisk", &["-l", text(&path)]);
+    assert!(printed.contains("MBR: hybrid") && printed.contains("GPT: present"), "{printed}");
+    // sfdisk looks at the record alone where it is told to.
+    let json = run("sfdisk", "fdisk", &["--label-nested", "dos", "--json", text(&path)]);
+    let dump: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(dump["partitiontable"]["id"], "0xdeadbeef");
+    let partitions = dump["partitiontable"]["partitions"].as_array().unwrap();
+    let seen: Vec<_> = partitions
+        .iter()
+        .map(|p| {
+            let number = |field: &str| p[field].as_u64().unwrap();
+            (p["type"].as_str().unwrap(), number("start"), number("size"), p["bootable"] == true)
+        })
+        .collect();
+    let first = &arranged.places[0].extent;
+    let third = &arranged.places[2].extent;
+    let wanted = [
+        ("ee", 1, 33, false),
+        ("83", third.start() / 512, third.len() / 512, true),
+        ("83", first.start() / 512, first.len() / 512, false),
+    ];
+    assert_eq!(seen, wanted);
+    let table = read(&FileSource::open(&path).unwrap()).unwrap().unwrap();
+    assert_eq!((table.kind, table.partitions.len()), (Kind::Gpt, 3), "{:?}", table.problems);
+    let four = Hybrid { slots: vec![shown(1); 4], signature: 1 };
+    let error = gpt(&slots, disk_id, arranged.len, 512, Some(&four)).unwrap_err().to_string();
+    assert!(error.contains("at most 3"), "{error}");
+}
+
+#[test]
+fn sgdisk_accepts_sectors_of_4096_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let wish = |size| Wish { origin: Origin::new("test"), size, grow: false };
+    let ground = Ground { scheme: Scheme::Gpt, sector: 4096, align: MIB, len: None };
+    let arranged = arrange(&ground, &[wish(MIB), wish(5000)]).unwrap();
+    let slot = |place: &Place| GptSlot {
+        place: place.clone(),
+        kind: LINUX,
+        id: Uuid::from_u128(u128::from(place.number)),
+        name: format!("p{}", place.number),
+        attributes: 1 << 59,
+    };
+    let slots: Vec<_> = arranged.places.iter().map(slot).collect();
+    let patches = gpt(&slots, Uuid::from_u128(99), arranged.len, 4096, None).unwrap();
+    let path = disk(directory.path(), arranged.len, &patches);
+    // A loop device has the sectors that the table wants; sgdisk reads them nowhere else.
+    let device = run("losetup", "mount", &["-b", "4096", "--show", "-f", text(&path)]);
+    let device = device.trim();
+    let verdict = std::panic::catch_unwind(|| {
+        let verdict = run("sgdisk", "gdisk", &["-v", "-i", "2", device]);
+        (verdict, run("sfdisk", "fdisk", &["--json", device]))
+    });
+    run("losetup", "mount", &["-d", device]);
+    let (verdict, json) = verdict.unwrap();
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    assert!(verdict.contains("Attribute flags: 0800000000000000"), "{verdict}");
+    let dump: Value = serde_json::from_str(&json).unwrap();
+    let wanted: Vec<_> =
+        arranged.places.iter().map(|p| (p.extent.start() / 4096, p.extent.len() / 4096)).collect();
+    assert_eq!(
+        (places(&dump), dump["partitiontable"]["sectorsize"].as_u64()),
+        (wanted, Some(4096))
+    );
 }

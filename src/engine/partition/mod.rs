@@ -16,7 +16,7 @@ use crate::engine::base::{Error, SectorSource};
 
 pub use arrange::{Arranged, Ground, Place, Scheme, Wish, arrange};
 pub use resize::{Moved, resized};
-pub use write::{GptSlot, MbrSlot, gpt, mbr};
+pub use write::{GptSlot, Hybrid, MbrSlot, gpt, mbr};
 
 /// A partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

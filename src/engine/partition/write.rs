@@ -39,6 +39,15 @@ pub struct GptSlot {
     pub attributes: u64,
 }
 
+/// A master boot record that shows some partitions of a GPT.
+#[derive(Clone, Debug)]
+pub struct Hybrid {
+    /// At most 3.
+    pub slots: Vec<MbrSlot>,
+    /// The disk's signature.
+    pub signature: u32,
+}
+
 /// The records of a disk with sectors of `sector` bytes.
 pub fn mbr(slots: &[MbrSlot], signature: u32, sector: u64) -> Result<Vec<Patch>, Error> {
     let (primary, logical): (Vec<_>, Vec<_>) =
@@ -152,7 +161,13 @@ fn chs(lba: u64) -> [u8; 3] {
 
 /// The tables at both ends of a disk of `len` bytes with sectors of `sector` bytes, and the record
 /// that protects them.
-pub fn gpt(slots: &[GptSlot], disk: Uuid, len: u64, sector: u64) -> Result<Vec<Patch>, Error> {
+pub fn gpt(
+    slots: &[GptSlot],
+    disk: Uuid,
+    len: u64,
+    sector: u64,
+    hybrid: Option<&Hybrid>,
+) -> Result<Vec<Patch>, Error> {
     let mut entries = vec![0; GPT_TABLE as usize];
     for slot in slots {
         let index = slot.place.number.checked_sub(1).filter(|index| *index < GPT_ENTRIES);
@@ -192,13 +207,34 @@ pub fn gpt(slots: &[GptSlot], disk: Uuid, len: u64, sector: u64) -> Result<Vec<P
         header.crc = header.computed_crc().into();
     }
     let at = |lba: u64, bytes: &[u8]| Patch { offset: lba * sector, bytes: bytes.to_vec() };
+    let guard = match hybrid {
+        None => protective(last),
+        Some(hybrid) => hybrid_record(hybrid, 1 + table, sector)?,
+    };
     Ok(vec![
-        protective(last),
+        guard,
         at(1, header.as_bytes()),
         at(2, &entries),
         at(last - table, &entries),
         at(last, backup.as_bytes()),
     ])
+}
+
+/// The record of a hybrid: the tables are protected by the first entry, the partitions follow (the
+/// layout of gdisk, in which a BIOS and systems without GPT find them; no specification has it).
+fn hybrid_record(hybrid: &Hybrid, tables_end: u64, sector: u64) -> Result<Patch, Error> {
+    let mut entries = [EMPTY; 4];
+    let [guard, shown @ ..] = &mut entries;
+    if hybrid.slots.len() > shown.len() {
+        let message = format!("a hybrid record shows at most {} partitions", shown.len());
+        return Err(Error::new(Kind::Document, message));
+    }
+    *guard = mbr_entry(PROTECTIVE, false, 0, sector, tables_end * sector, sector)?;
+    for (entry, slot) in shown.iter_mut().zip(&hybrid.slots) {
+        let extent = slot.place.extent;
+        *entry = mbr_entry(slot.kind, slot.active, 0, extent.start(), extent.len(), sector)?;
+    }
+    Ok(record(entries, hybrid.signature))
 }
 
 /// The record whose one entry covers the disk (UEFI Specification 2.10, 5.2.3).
