@@ -23,7 +23,8 @@ const LINUX: Uuid = Uuid::from_u128(0x0fc63daf_8483_4772_8e79_3d69d8477de4);
 const SIGNATURE: u32 = 0xdead_beef;
 
 fn arranged(scheme: Scheme, sizes: &[u64], len: Option<u64>) -> Arranged {
-    let wish = |size: &u64| Wish { origin: Origin::new("test"), size: *size, grow: false };
+    let wish =
+        |size: &u64| Wish { origin: Origin::new("test"), size: *size, grow: false, logical: false };
     let wishes: Vec<_> = sizes.iter().map(wish).collect();
     arrange(&Ground { scheme, sector: 512, align: MIB, len }, &wishes).unwrap()
 }
@@ -198,7 +199,7 @@ fn sgdisk_accepts_a_hybrid_and_a_bios_finds_its_partitions() {
 #[test]
 fn sgdisk_accepts_sectors_of_4096_bytes() {
     let directory = tempfile::tempdir().unwrap();
-    let wish = |size| Wish { origin: Origin::new("test"), size, grow: false };
+    let wish = |size| Wish { origin: Origin::new("test"), size, grow: false, logical: false };
     let ground = Ground { scheme: Scheme::Gpt, sector: 4096, align: MIB, len: None };
     let arranged = arrange(&ground, &[wish(MIB), wish(5000)]).unwrap();
     let slot = |place: &Place| GptSlot {

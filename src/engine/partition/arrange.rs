@@ -36,6 +36,9 @@ pub struct Wish {
     pub size: u64,
     /// Whether it takes what is left of the disk.
     pub grow: bool,
+    /// Whether it is a logical partition of a master boot record. Where no wish is, and there are
+    /// more than four, the fourth and all behind it are.
+    pub logical: bool,
 }
 
 /// A partition with its place.
@@ -117,6 +120,52 @@ pub fn arrange(ground: &Ground, wishes: &[Wish]) -> Result<Arranged, Error> {
     Ok(Arranged { len, ..arranged })
 }
 
+/// Index of the first logical partition, where `logical` says which ones are to be.
+#[must_use]
+pub fn first_logical(scheme: Scheme, logical: &[bool]) -> usize {
+    let chosen = logical.iter().position(|logical| *logical);
+    match scheme {
+        Scheme::Gpt => logical.len(),
+        Scheme::Mbr if logical.len() > PRIMARY => chosen.unwrap_or(PRIMARY - 1),
+        Scheme::Mbr => chosen.unwrap_or(logical.len()),
+    }
+}
+
+/// The number of the partition at `index`, as Linux counts, where the logical ones begin at `first`.
+#[must_use]
+pub fn number(index: usize, first: usize) -> u32 {
+    let number = if index < first { index + 1 } else { index - first + PRIMARY + 1 };
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Logical partitions lie in one extended partition, which is a primary one.
+fn judge_logical(ground: &Ground, wishes: &[Wish], first: usize) -> Result<(), Error> {
+    let refused = |at: usize, message: String| {
+        let origin = wishes.get(at).map(|wish| wish.origin.clone());
+        let error = Error::new(Kind::Document, message);
+        Err(match origin {
+            Some(origin) => error.at(&origin),
+            None => error,
+        })
+    };
+    if ground.scheme == Scheme::Gpt {
+        return match wishes.iter().position(|wish| wish.logical) {
+            Some(at) => refused(at, "a GPT has no logical partitions".to_owned()),
+            None => Ok(()),
+        };
+    }
+    let chosen = wishes.iter().any(|wish| wish.logical);
+    if let Some(at) = wishes.iter().skip(first).position(|wish| chosen && !wish.logical) {
+        let message = "a primary partition behind a logical one: logical ones come last";
+        return refused(first + at, message.to_owned());
+    }
+    if first >= PRIMARY && first < wishes.len() {
+        let message = format!("logical partitions beside {first} primary ones; at most 3 fit");
+        return refused(first, message);
+    }
+    Ok(())
+}
+
 fn judge(ground: &Ground, wishes: &[Wish]) -> Result<(), Error> {
     let refused = |message: String| Err(Error::new(Kind::Document, message));
     let Ground { sector, align, .. } = *ground;
@@ -146,15 +195,14 @@ fn judge(ground: &Ground, wishes: &[Wish]) -> Result<(), Error> {
 
 /// Places one partition behind the other; the one named in `more` is so much longer.
 fn pack(ground: &Ground, wishes: &[Wish], more: Option<(usize, u64)>) -> Result<Arranged, Error> {
-    let logical_from = match ground.scheme {
-        Scheme::Mbr if wishes.len() > PRIMARY => PRIMARY - 1,
-        _ => wishes.len(),
-    };
+    let logical: Vec<bool> = wishes.iter().map(|wish| wish.logical).collect();
+    let first = first_logical(ground.scheme, &logical);
+    judge_logical(ground, wishes, first)?;
     let overflow = || Error::new(Kind::Document, "partitions end beyond 64 bits");
     let up = |at: u64, unit: u64| at.checked_next_multiple_of(unit).ok_or_else(overflow);
     let (mut places, mut end) = (Vec::with_capacity(wishes.len()), ground.head());
     for (index, wish) in wishes.iter().enumerate() {
-        let logical = index >= logical_from;
+        let logical = index >= first;
         // A logical partition's record stands in a unit of its own before it, so that the
         // partition itself is aligned.
         let record = if logical { Some(up(end, ground.align)?) } else { None };
@@ -174,7 +222,7 @@ fn pack(ground: &Ground, wishes: &[Wish], more: Option<(usize, u64)>) -> Result<
             );
             return Err(Error::new(Kind::Document, message).at(&wish.origin));
         }
-        let number = if logical { index - logical_from + PRIMARY + 1 } else { index + 1 } as u32;
+        let number = number(index, first);
         let extent = Extent::new(start, end).ok_or_else(overflow)?;
         places.push(Place { number, extent, record });
     }
@@ -193,7 +241,7 @@ mod tests {
     }
 
     fn wish(size: u64) -> Wish {
-        Wish { origin: Origin::new(&format!("of {size}")), size, grow: false }
+        Wish { origin: Origin::new(&format!("of {size}")), size, grow: false, logical: false }
     }
 
     fn spans(arranged: &Arranged) -> Vec<(u32, u64, u64)> {
@@ -239,6 +287,26 @@ mod tests {
             (7, Some(8 * MIB)),
         ];
         assert_eq!(numbers, wanted);
+    }
+
+    #[test]
+    fn logical_partitions_can_be_chosen() {
+        let wishes = |logical: &[bool]| -> Vec<_> {
+            logical.iter().map(|logical| Wish { logical: *logical, ..wish(MIB) }).collect()
+        };
+        let numbers = |logical: &[bool]| -> Vec<_> {
+            let mbr = arrange(&ground(Scheme::Mbr, None), &wishes(logical)).unwrap();
+            mbr.places.iter().map(|place| place.number).collect()
+        };
+        assert_eq!(numbers(&[false, true, true]), [1, 5, 6]);
+        assert_eq!(numbers(&[true]), [5]);
+        let refused = |scheme, logical: &[bool]| {
+            arrange(&ground(scheme, None), &wishes(logical)).unwrap_err().to_string()
+        };
+        assert!(refused(Scheme::Mbr, &[true, false]).contains("logical ones come last"));
+        let five = [false, false, false, false, true];
+        assert!(refused(Scheme::Mbr, &five).contains("at most 3 fit"));
+        assert!(refused(Scheme::Gpt, &[true]).contains("no logical partitions"));
     }
 
     #[test]

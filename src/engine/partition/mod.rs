@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::engine::base::{Error, SectorSource};
 
-pub use arrange::{Arranged, Ground, Place, Scheme, Wish, arrange};
+pub use arrange::{Arranged, Ground, Place, Scheme, Wish, arrange, first_logical, number};
 pub use resize::{Moved, resized};
 pub use write::{GptSlot, Hybrid, MbrSlot, gpt, mbr};
 
