@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::{Made, build_manifest};
-use crate::engine::Inputs;
 use crate::engine::base::{self, Error, Kind, PositionalSink, Progress, SectorSource, Work};
 use crate::engine::files::{self, Planned, Sinks};
 use crate::engine::format::Params;
 use crate::engine::format::package::Recipe;
+use crate::engine::{Inputs, Media};
 use crate::manifest::types::{Format, Preset, Wrap};
 use crate::manifest::{VMImage, hash};
 use crate::publish::files::Pending;
@@ -27,8 +27,8 @@ pub struct Ready<'a> {
     pub inputs: &'a Inputs,
     /// contentHash.
     pub content_hash: &'a str,
-    /// Its disk.
-    pub medium: &'a Arc<dyn SectorSource>,
+    /// Its media.
+    pub media: &'a Media,
     /// Its image files, as `engine::files::plan` has them.
     pub files: &'a [Planned],
 }
@@ -82,10 +82,11 @@ fn manifest_name(image: &VMImage) -> String {
 
 /// Writes all files of a document.
 pub fn write(ready: &Ready<'_>, place: &Place<'_>) -> Result<Written, Error> {
-    let Ready { image, inputs, content_hash, medium, files: planned } = *ready;
+    let Ready { image, inputs, content_hash, media, files: planned } = *ready;
+    let medium = media.main();
     let mut files = Vec::new();
     for one in planned {
-        files.push(place.write(one, medium)?);
+        files.push(place.write(one, media)?);
     }
     let content_digest = place.content_digest(image, medium)?;
     let mut outputs = Vec::new();
@@ -120,7 +121,7 @@ impl Place<'_> {
         }
     }
 
-    fn write(&self, planned: &Planned, medium: &Arc<dyn SectorSource>) -> Result<Pair, Error> {
+    fn write(&self, planned: &Planned, media: &Media) -> Result<Pair, Error> {
         let main = Pending::create(&self.path(&planned.file))?;
         let companion =
             planned.companion.as_ref().map(|name| Pending::create(&self.path(name))).transpose()?;
@@ -128,7 +129,7 @@ impl Place<'_> {
             let second = companion.as_ref().map(|file| file.sink() as &dyn PositionalSink);
             let work = Work { threads: self.threads, progress };
             let sinks = Sinks { main: main.sink(), companion: second, scratch: self.directory };
-            files::write(planned, medium, &sinks, &work)
+            files::write(planned, media, &sinks, &work)
         })?;
         Ok(Pair { main, companion })
     }

@@ -26,7 +26,8 @@ pub(super) fn volume(
     params: &Params,
     watch: &Watch<'_>,
 ) -> Result<Filled, Error> {
-    let Ready { image, inputs, content_hash, medium, .. } = *ready;
+    let Ready { image, inputs, content_hash, media, .. } = *ready;
+    let medium = media.main();
     let place = volume::Params { directory: &params.volume, target_hash: &params.target_hash };
     let virtual_size = medium.len();
     let published =

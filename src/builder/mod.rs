@@ -20,13 +20,13 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use crate::engine::base::SectorSource;
-use crate::engine::{self, Inputs};
+use crate::engine::base::tree::Time;
+use crate::engine::base::{Scratch, Work};
+use crate::engine::{self, Env, Given, Inputs, Seed};
 use crate::report::{BuildResult, Code, MANIFEST_FRAME, Report};
 
 pub use error::{Error, chain, code_of};
@@ -101,10 +101,18 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
     let target = accept::target(&image, &params.target)?;
     let inputs = watch.stage("inputs", || Ok(Inputs::resolve(&image.spec, None)?))?;
     let hashes = accept::hashes(&image, target, &inputs, params)?;
-    let medium: Arc<dyn SectorSource> =
-        watch.stage("build", || Ok(Arc::new(engine::build(&image.spec, &inputs)?)))?;
+    let scratch = Scratch::new(&params.volume, u64::MAX);
+    let env = Env {
+        scratch: &scratch,
+        time: Time::default(),
+        work: Work { threads: 0, progress: watch },
+    };
+    let name = &image.metadata.name;
+    let seed = Seed::new(name, &hashes.content);
+    let given = Given { name, spec: &image.spec, inputs: &inputs, seed };
+    let media = watch.stage("build", || Ok(engine::build(&given, &env)?))?;
     let planned = match &target.files {
-        Some(_) => engine::files::plan(&image, &hashes.content, medium.len())?,
+        Some(_) => engine::files::plan(&image, &hashes.content, &media)?,
         None => Vec::new(),
     };
     let build_millis = watch.millis();
@@ -112,7 +120,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
         image: &image,
         inputs: &inputs,
         content_hash: &hashes.content,
-        medium: &medium,
+        media: &media,
         files: &planned,
     };
     let filled = match &target.files {
@@ -122,7 +130,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
     let manifest = to_json(&filled.manifest)?;
     let result = BuildResult {
         content_digest: filled.manifest.content_digest,
-        virtual_size: medium.len(),
+        virtual_size: media.main().len(),
         target_digest: filled.published.digest,
         target_size: filled.published.size,
         manifest_digest: crate::manifest::source::digest(manifest.as_bytes()),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::desk::Desk;
 use super::image::args::{
     self as image, CompareArgs, ConvertArgs, DigestArgs, MeasureArgs, ResizeArgs, SourceFlags,
 };
@@ -166,6 +167,8 @@ pub(super) struct BuildArgs {
     /// Threads to compress with; any number gives the same bytes [default: all processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
+    #[command(flatten)]
+    pub(super) desk: Desk,
 }
 
 /// Flags of `check`.
@@ -180,6 +183,8 @@ pub(super) struct CheckArgs {
     /// Set a field, such as spec.disk.size=64Mi; may be repeated
     #[arg(long, value_name = "PATH=VALUE", conflicts_with_all = ["from", "detect"])]
     pub(super) set: Vec<Override>,
+    #[command(flatten)]
+    pub(super) desk: Desk,
     #[command(flatten)]
     pub(super) source: SourceFlags,
 }

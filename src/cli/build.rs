@@ -16,6 +16,7 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Shown;
 use crate::builder::files::{self as written, Place, Ready, Steps, Written};
+use crate::engine::Env;
 use crate::engine::base::{Error, Progress};
 use crate::manifest::Override;
 use crate::publish::files::{self, Pending};
@@ -31,15 +32,12 @@ struct Run<'a> {
 
 /// Runs the verb.
 pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
-    let BuildArgs { file, output: directory, set, name, threads } = args;
-    let prepared = accepted(file, set, name.as_deref())?;
+    let BuildArgs { file, output: directory, set, name, threads, desk } = args;
+    let threads = threads.map_or(0, usize::from);
+    let scratch = desk.scratch();
+    let prepared = accepted(file, set, name.as_deref(), &desk.env(&scratch, threads)?)?;
     refuse_collisions(&prepared)?;
-    let run = Run {
-        directory,
-        threads: threads.map_or(0, usize::from),
-        output,
-        interrupt: Interrupt::listen()?,
-    };
+    let run = Run { directory, threads, output, interrupt: Interrupt::listen()? };
     let attempt = format!("making the directory {}", directory.display());
     fs::create_dir_all(directory).map_err(|e| Failure::io(Code::Io, &attempt, e))?;
     let built = prepared.iter().map(|p| run.build(p)).collect::<Result<Vec<_>, _>>()?;
@@ -50,7 +48,12 @@ pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
 }
 
 /// The documents of the file, or the one that is asked for, all accepted.
-fn accepted(file: &Path, set: &[Override], name: Option<&str>) -> Result<Vec<Prepared>, Failures> {
+fn accepted(
+    file: &Path,
+    set: &[Override],
+    name: Option<&str>,
+    env: &Env<'_>,
+) -> Result<Vec<Prepared>, Failures> {
     let file = File::read(file)?;
     let mut documents = file.documents(set)?;
     if let Some(name) = name {
@@ -66,7 +69,7 @@ fn accepted(file: &Path, set: &[Override], name: Option<&str>) -> Result<Vec<Pre
     let mut prepared = Vec::with_capacity(documents.len());
     let mut failures = Vec::new();
     for document in documents {
-        match file.prepare(document) {
+        match file.prepare(document, env) {
             Ok(one) => prepared.push(one),
             Err(found) => failures.extend(found),
         }
@@ -76,8 +79,8 @@ fn accepted(file: &Path, set: &[Override], name: Option<&str>) -> Result<Vec<Pre
 
 /// What `builder::files` needs of a prepared document.
 fn ready(prepared: &Prepared) -> Ready<'_> {
-    let Prepared { image, inputs, content_hash, medium, files } = prepared;
-    Ready { image, inputs, content_hash, medium, files }
+    let Prepared { image, inputs, content_hash, media, files } = prepared;
+    Ready { image, inputs, content_hash, media, files }
 }
 
 fn refuse_collisions(prepared: &[Prepared]) -> Result<(), Failures> {

@@ -11,12 +11,15 @@ use super::document::{File, Prepared};
 use super::failure::{Failure, Failures};
 use super::image;
 use super::output::Output;
+use crate::engine::Env;
 use crate::manifest::Override;
 use crate::units::ByteSize;
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
-    let CheckArgs { files, file, set, source } = args;
+    let CheckArgs { files, file, set, desk, source } = args;
+    let scratch = desk.scratch();
+    let env = desk.env(&scratch, 0)?;
     if source.from.is_some() || source.detect {
         let paths: Vec<PathBuf> = file.iter().chain(files).cloned().collect();
         return image::check::run(&paths, source, output);
@@ -24,7 +27,7 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for path in file.iter().chain(files) {
-        match check_file(path, set) {
+        match check_file(path, set, &env) {
             Ok((name, prepared, found)) => {
                 accepted.extend(prepared.into_iter().map(|one| (name.clone(), one)));
                 failures.extend(found);
@@ -49,12 +52,12 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
 
 type Checked = (String, Vec<Prepared>, Vec<Failure>);
 
-fn check_file(path: &Path, overrides: &[Override]) -> Result<Checked, Failures> {
+fn check_file(path: &Path, overrides: &[Override], env: &Env<'_>) -> Result<Checked, Failures> {
     let file = File::read(path)?;
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for document in file.documents(overrides)? {
-        match file.prepare(document) {
+        match file.prepare(document, env) {
             Ok(prepared) => accepted.push(prepared),
             Err(found) => failures.extend(found),
         }
@@ -64,7 +67,7 @@ fn check_file(path: &Path, overrides: &[Override]) -> Result<Checked, Failures> 
 
 fn describe(file: &str, prepared: &Prepared) -> String {
     let name = &prepared.image.metadata.name;
-    let bytes = prepared.medium.len();
+    let bytes = prepared.media.main().len();
     let short = match ByteSize::bytes(bytes).to_string() {
         short if short == bytes.to_string() => String::new(),
         short => format!(" ({short})"),
@@ -76,7 +79,7 @@ fn to_json((file, prepared): &(String, Prepared)) -> serde_json::Value {
     json!({
         "file": file,
         "name": prepared.image.metadata.name,
-        "virtualSize": prepared.medium.len(),
+        "virtualSize": prepared.media.main().len(),
         "contentHash": prepared.content_hash,
     })
 }

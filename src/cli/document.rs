@@ -6,14 +6,13 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use fs_err as fs;
 
 use super::failure::{Failure, Failures};
-use crate::engine::base::{Kind, SectorSource};
+use crate::engine::base::Kind;
 use crate::engine::files::{self, Planned};
-use crate::engine::{self, Inputs};
+use crate::engine::{self, Env, Given, Inputs, Media, Seed};
 use crate::manifest::parse::MAX_TEXT;
 use crate::manifest::{
     Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash, parse,
@@ -38,8 +37,8 @@ pub(super) struct Prepared {
     pub(super) inputs: Inputs,
     /// Its contentHash.
     pub(super) content_hash: String,
-    /// Its disk.
-    pub(super) medium: Arc<dyn SectorSource>,
+    /// Its media.
+    pub(super) media: Media,
     /// Its image files.
     pub(super) files: Vec<Planned>,
 }
@@ -89,7 +88,11 @@ impl File {
     }
 
     /// Plans the disk of `document`, with all checks that can be made before writing.
-    pub(super) fn prepare(&self, document: Document) -> Result<Prepared, Vec<Failure>> {
+    pub(super) fn prepare(
+        &self,
+        document: Document,
+        env: &Env<'_>,
+    ) -> Result<Prepared, Vec<Failure>> {
         let problems = check(&document.image);
         if !problems.is_empty() {
             let failure = |problem: Problem| {
@@ -98,10 +101,10 @@ impl File {
             };
             return Err(problems.into_iter().map(failure).collect());
         }
-        self.plan(document).map_err(|failure| vec![failure])
+        self.plan(document, env).map_err(|failure| vec![failure])
     }
 
-    fn plan(&self, document: Document) -> Result<Prepared, Failure> {
+    fn plan(&self, document: Document, env: &Env<'_>) -> Result<Prepared, Failure> {
         let spec = &document.image.spec;
         let placed = |failure: Failure| match failure.field.clone() {
             Some(field) => self.at(&document, failure, &field),
@@ -118,16 +121,12 @@ impl File {
         let content_hash = hash::content_hash(spec, &inputs.digests()).map_err(|error| {
             placed(Failure::new(Code::Bug, error.to_string()).of_field(error.path.as_str()))
         })?;
-        let medium = engine::build(spec, &inputs).map_err(|e| placed(Failure::from(&e)))?;
-        let files = files::plan(&document.image, &content_hash, medium.len())
+        let name = &document.image.metadata.name;
+        let given = Given { name, spec, inputs: &inputs, seed: Seed::new(name, &content_hash) };
+        let media = engine::build(&given, env).map_err(|e| placed(Failure::from(&e)))?;
+        let files = files::plan(&document.image, &content_hash, &media)
             .map_err(|e| placed(Failure::from(&e)))?;
-        Ok(Prepared {
-            image: document.image,
-            inputs,
-            content_hash,
-            medium: Arc::new(medium),
-            files,
-        })
+        Ok(Prepared { image: document.image, inputs, content_hash, media, files })
     }
 
     fn at(&self, document: &Document, failure: Failure, field: &str) -> Failure {

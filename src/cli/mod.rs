@@ -11,6 +11,7 @@ mod args;
 mod build;
 mod check;
 mod completions;
+mod desk;
 mod document;
 mod excerpt;
 mod explain;

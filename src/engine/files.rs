@@ -16,14 +16,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::base::{Error, Kind, Origin, Padded, PositionalSink, SectorSource, Work};
+use super::Media;
+use super::base::{Error, Kind, Origin, Padded, PositionalSink, Work};
 use super::codec::wrap;
 use super::format::package::{self, Form, Recipe, ova, vagrant};
 use super::format::{Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
 use crate::manifest::types::{
-    AdapterType, Architecture, Compat, Compression, DiskBus, Firmware, Format, FormatKind, Nic,
-    OsType, OvaManifest, Preallocation, Preset, Provider, VdiSubformat, VhdSizing, VhdSubformat,
-    VmdkSubformat, Wrap,
+    AdapterType, Architecture, Compat, Compression, DiskBus, Firmware, Format, FormatKind, Medium,
+    Nic, OsType, OvaManifest, Preallocation, Preset, Provider, VdiSubformat, VhdSizing,
+    VhdSubformat, VmdkSubformat, Wrap,
 };
 use crate::manifest::{FieldPath, VMImage};
 use crate::units::{ByteSize, SECTOR};
@@ -40,6 +41,8 @@ pub struct Planned {
     pub file: String,
     /// The name of the second file, where there is one.
     pub companion: Option<String>,
+    /// The medium that it holds.
+    pub of: Medium,
     /// How it is written.
     pub recipe: Recipe,
     /// What ids in it are derived from.
@@ -50,14 +53,14 @@ pub struct Planned {
     pub notes: Vec<String>,
 }
 
-/// Plans all files of `image`, whose disk has `len` bytes.
-pub fn plan(image: &VMImage, content_hash: &str, len: u64) -> Result<Vec<Planned>, Error> {
+/// Plans all files of `image`, made of `media`.
+pub fn plan(image: &VMImage, content_hash: &str, media: &Media) -> Result<Vec<Planned>, Error> {
     let formats = image.spec.formats.iter().enumerate();
     formats
         .map(|(at, format)| {
             let path = FieldPath::new("spec.formats").index(at);
             let origin = Origin::new(path.as_str());
-            one(image, format, content_hash, len, &origin).map_err(|e| e.at(&origin))
+            one(image, format, content_hash, media, &origin).map_err(|e| e.at(&origin))
         })
         .collect()
 }
@@ -66,9 +69,17 @@ fn one(
     image: &VMImage,
     format: &Format,
     content_hash: &str,
-    len: u64,
+    media: &Media,
     origin: &Origin,
 ) -> Result<Planned, Error> {
+    let of = medium(format, media);
+    let len = media.of(of).map(|medium| medium.len()).ok_or_else(|| {
+        let what = match of {
+            Medium::Disk => "disk or boot",
+            Medium::Iso => "iso",
+        };
+        Error::new(Kind::Document, format!("there is no such medium: add {what} to the document"))
+    })?;
     let name = &image.metadata.name;
     let file = format!("{name}.{}", format.name());
     let recipe = Recipe { form: form(image, format), wrap: wrap(format) };
@@ -84,11 +95,23 @@ fn one(
         origin: origin.clone(),
         companion: recipe.companion(&file),
         file,
+        of,
         recipe,
         id: Uuid::new_v5(&namespace, id.as_bytes()),
         size,
         notes: note.into_iter().chain(rounded).collect(),
     })
+}
+
+/// The medium that a file of this format holds: as it says, else what its type says, else the only
+/// one.
+fn medium(format: &Format, media: &Media) -> Medium {
+    match (format.of, format.kind) {
+        (Some(of), _) => of,
+        (None, FormatKind::Iso) => Medium::Iso,
+        (None, _) if media.disk.is_none() => Medium::Iso,
+        (None, _) => Medium::Disk,
+    }
 }
 
 /// The size of the disk in a file of this format, and what to say about it.
@@ -133,10 +156,11 @@ impl fmt::Debug for Sinks<'_> {
 /// Writes one planned file.
 pub fn write(
     planned: &Planned,
-    medium: &Arc<dyn SectorSource>,
+    media: &Media,
     sinks: &Sinks<'_>,
     work: &Work<'_>,
 ) -> Result<(), Error> {
+    let medium = media.of(planned.of).unwrap_or_else(|| media.main());
     let disk = Padded::new(Arc::clone(medium), planned.size)?;
     let label = Label { name: &planned.file, id: planned.id };
     let output = Output { label, sink: sinks.main, companion: sinks.companion };
@@ -328,6 +352,7 @@ fn vdi_params(format: &Format) -> vdi::Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::base::{Composed, SectorSource};
     use crate::manifest::parse;
     use crate::manifest::presets::PRESETS;
 
@@ -335,7 +360,9 @@ mod tests {
         let text = format!(
             "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {{disk: {{size: 1Mi}}, formats: {formats}}}\n"
         );
-        plan(&parse(&text, &[]).unwrap()[0].image, "hash", len).unwrap()
+        let disk: Arc<dyn SectorSource> = Arc::new(Composed::new(len, Vec::new()));
+        let media = Media { disk: Some(disk), iso: None };
+        plan(&parse(&text, &[]).unwrap()[0].image, "hash", &media).unwrap()
     }
 
     fn only(format: &str, len: u64) -> Planned {

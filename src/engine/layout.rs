@@ -1,9 +1,15 @@
-//! Gives every product of a plan its place.
+//! Gives every product and partition of a plan its place.
 //!
-//! Pure. Renders nothing. Invariant: regions are in order, do not overlap, and lie inside the disk.
+//! Renders nothing. Invariant: regions are in order, do not overlap, and lie inside the disk.
 
-use super::base::{Error, Extent, Kind, Region};
-use super::plan::{Place, Plan, Product};
+use super::Env;
+use super::base::{Content, Error, Extent, Kind, Origin, Patch};
+use super::filesystem::Planned;
+use super::partition::{self, Arranged, Ground, Hybrid, Scheme, Wish, arrange};
+use super::plan::{Plan, Product, TablePlan};
+use super::slot;
+use super::volume::{Body, Volume};
+use crate::manifest::types::{Disk, PartitionTable};
 use crate::units::{ByteSize, SECTOR};
 
 /// A disk whose every byte has a place.
@@ -12,47 +18,169 @@ pub struct Layout {
     /// Length of the disk.
     pub len: u64,
     /// What lies where; the rest is zero.
-    pub regions: Vec<Region>,
+    pub regions: Vec<Placed>,
 }
 
-/// Places the products of `plan`.
-pub fn layout(plan: Plan) -> Result<Layout, Error> {
-    let mut regions: Vec<Region> = Vec::with_capacity(plan.products.len());
+/// Something with its place.
+#[derive(Debug)]
+pub struct Placed {
+    /// Where it lies.
+    pub extent: Extent,
+    /// What lies there.
+    pub thing: Thing,
+    /// The document field it came from.
+    pub origin: Origin,
+}
+
+/// What has a place.
+#[derive(Debug)]
+pub enum Thing {
+    /// These bytes.
+    Content(Content),
+    /// A filesystem that is not rendered yet.
+    Filesystem(Box<dyn Planned>),
+}
+
+/// Places what `plan` holds on `disk`.
+pub fn layout(plan: Plan, disk: &Disk, env: &Env<'_>) -> Result<Layout, Error> {
+    let Plan { products, volumes, table, size } = plan;
+    let mut regions: Vec<Placed> = Vec::with_capacity(products.len() + volumes.len());
     let mut end = 0;
-    for product in plan.products {
-        let Some(region) = place(product, end)? else { continue };
+    let mut whole = None;
+    match table {
+        Some(table) => {
+            let arranged = arranged(&table, disk, &volumes, size.as_ref())?;
+            whole = Some(arranged.len);
+            let patches = tables(&table, disk, &volumes, &arranged)?;
+            regions.extend(patches.into_iter().filter_map(patch));
+            for (volume, place) in volumes.into_iter().zip(arranged.places) {
+                regions.extend(placed(volume, place.extent, env)?);
+            }
+        }
+        None => {
+            for volume in volumes {
+                let extent = Extent::new(0, volume.size);
+                end = volume.size;
+                regions.extend(extent.map(|e| placed(volume, e, env)).transpose()?.flatten());
+            }
+        }
+    }
+    for product in products {
+        let Some(region) = place(product)? else { continue };
         end = end.max(region.extent.end());
         regions.push(region);
     }
     regions.sort_by_key(|region| region.extent);
     refuse_overlaps(&regions)?;
-    let len = match plan.size {
-        None => ByteSize::bytes(end).round_up(SECTOR)?.get(),
-        Some((size, origin)) => fits(size, end).map_err(|e| e.at(&origin))?,
+    let len = match (whole, size) {
+        (Some(len), _) => len,
+        (None, None) => ByteSize::bytes(end).round_up(SECTOR)?.get(),
+        (None, Some((size, origin))) => fits(size, end).map_err(|e| e.at(&origin))?,
     };
     Ok(Layout { len, regions })
 }
 
-/// The region of `product` when everything before it ends at `end`; none for an empty product.
-fn place(product: Product, end: u64) -> Result<Option<Region>, Error> {
-    let Product { origin, content, place } = product;
-    let align = content.align();
-    let start = match place {
-        Place::At(offset) => offset,
-        Place::After { align: wanted } => {
-            let both = ByteSize::bytes(end).round_up(wanted.max(1))?;
-            both.round_up(align)?.get()
-        }
+/// The places of all partitions.
+fn arranged(
+    table: &TablePlan,
+    disk: &Disk,
+    volumes: &[Volume],
+    size: Option<&(ByteSize, Origin)>,
+) -> Result<Arranged, Error> {
+    let scheme = match disk.partition_table {
+        PartitionTable::Mbr => Scheme::Mbr,
+        PartitionTable::Gpt | PartitionTable::None => Scheme::Gpt,
     };
-    if !start.is_multiple_of(align) {
-        let message = format!("must begin at a multiple of {align} bytes but its place is {start}");
-        return Err(Error::new(Kind::Document, message).at(&origin));
+    let wish = |volume: &Volume| Wish {
+        origin: volume.origin.clone(),
+        size: volume.size,
+        grow: volume.partition.grow,
+        logical: volume.partition.logical,
+    };
+    let wishes: Vec<_> = volumes.iter().map(wish).collect();
+    let len = size.map(|(size, _)| size.get());
+    let ground = Ground { scheme, sector: table.sector, align: table.align, len };
+    let at = size.map_or_else(|| Origin::new("spec.disk"), |(_, origin)| origin.clone());
+    let arranged = arrange(&ground, &wishes).map_err(|e| e.at(&at))?;
+    let (percent, bytes) = table.headroom;
+    if len.is_some() || (percent, bytes) == (0, 0) {
+        return Ok(arranged);
     }
-    let stop = ByteSize::bytes(start).plus(ByteSize::bytes(content.len()))?.get();
-    Ok(Extent::new(start, stop).map(|extent| Region { extent, content, origin }))
+    let used: u64 = volumes.iter().map(|volume| volume.size).sum();
+    let more = ByteSize::bytes(used / 100 * u64::from(percent)).plus(ByteSize::bytes(bytes))?;
+    let len = ByteSize::bytes(arranged.len).plus(more)?.round_up(table.align)?.get();
+    arrange(&Ground { len: Some(len), ..ground }, &wishes).map_err(|e| e.at(&at))
 }
 
-fn refuse_overlaps(regions: &[Region]) -> Result<(), Error> {
+/// The bytes of the tables.
+fn tables(
+    table: &TablePlan,
+    disk: &Disk,
+    volumes: &[Volume],
+    arranged: &Arranged,
+) -> Result<Vec<Patch>, Error> {
+    let all = || volumes.iter().zip(&arranged.places);
+    let mbr = |(volume, place): (&Volume, &partition::Place)| {
+        slot::mbr(&volume.partition, volume.architecture, place.clone(), &volume.origin)
+    };
+    let origin = Origin::new("spec.disk.partitions");
+    let placed = |patches: Result<Vec<Patch>, Error>| patches.map_err(|e| e.at(&origin));
+    if disk.partition_table == PartitionTable::Mbr {
+        let slots = all().map(mbr).collect::<Result<Vec<_>, _>>()?;
+        return placed(partition::mbr(&slots, table.ids.signature, table.sector));
+    }
+    let slots = all().zip(&table.ids.partitions).map(|((volume, place), ids)| {
+        let Volume { partition, architecture, origin, .. } = volume;
+        slot::gpt(partition, *architecture, ids.guid, place.clone(), origin)
+    });
+    let slots = slots.collect::<Result<Vec<_>, _>>()?;
+    let shown = |name: &String| all().find(|(volume, _)| volume.partition.name == *name);
+    let shown = disk.hybrid.iter().filter_map(shown).map(mbr).collect::<Result<Vec<_>, _>>()?;
+    let hybrid = Hybrid { slots: shown, signature: table.ids.signature };
+    let hybrid = (!disk.hybrid.is_empty()).then_some(&hybrid);
+    placed(partition::gpt(&slots, table.ids.disk, arranged.len, table.sector, hybrid))
+}
+
+fn patch(patch: Patch) -> Option<Placed> {
+    let Patch { offset, bytes } = patch;
+    let extent = Extent::new(offset, offset + bytes.len() as u64)?;
+    let thing = Thing::Content(Content::Bytes(bytes.into()));
+    Some(Placed { extent, thing, origin: Origin::new("spec.disk.partitionTable") })
+}
+
+/// A partition's body at its place; none if it is empty.
+fn placed(volume: Volume, extent: Extent, env: &Env<'_>) -> Result<Option<Placed>, Error> {
+    let Volume { origin, body, .. } = volume;
+    let (thing, len) = match body {
+        Body::Empty => return Ok(None),
+        Body::Content(content) => {
+            let len = content.len();
+            (Thing::Content(content), len)
+        }
+        Body::Filesystem(filesystem) => {
+            let resized = filesystem.resized(extent.len(), env).map_err(|e| e.at(&origin))?;
+            let len = resized.planned.len();
+            (Thing::Filesystem(resized.planned), len)
+        }
+    };
+    let extent = Extent::new(extent.start(), extent.start() + len);
+    Ok(extent.map(|extent| Placed { extent, thing, origin }))
+}
+
+/// The region of `product`; none for an empty one.
+fn place(product: Product) -> Result<Option<Placed>, Error> {
+    let Product { origin, content, at } = product;
+    let align = content.align();
+    if !at.is_multiple_of(align) {
+        let message = format!("must begin at a multiple of {align} bytes but its place is {at}");
+        return Err(Error::new(Kind::Document, message).at(&origin));
+    }
+    let stop = ByteSize::bytes(at).plus(ByteSize::bytes(content.len()))?.get();
+    let thing = Thing::Content(content);
+    Ok(Extent::new(at, stop).map(|extent| Placed { extent, thing, origin }))
+}
+
+fn refuse_overlaps(regions: &[Placed]) -> Result<(), Error> {
     for pair in regions.windows(2) {
         let [first, second] = pair else { continue };
         if first.extent.end() > second.extent.start() {
@@ -85,11 +213,21 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::engine::base::{Content, Late, Origin, Placement, SectorSource as _};
+    use crate::engine::base::tree::Time;
+    use crate::engine::base::{Late, Placement, Scratch, SectorSource as _, Silent, Work};
     use crate::engine::make::make;
 
-    fn product(name: &str, bytes: &[u8], place: Place) -> Product {
-        Product { origin: Origin::new(name), content: Content::Bytes(bytes.into()), place }
+    fn product(name: &str, bytes: &[u8], at: u64) -> Product {
+        Product { origin: Origin::new(name), content: Content::Bytes(bytes.into()), at }
+    }
+
+    fn laid_out(products: Vec<Product>, size: Option<u64>) -> Result<Layout, Error> {
+        let scratch = Scratch::new(std::path::Path::new("/nowhere"), 0);
+        let work = Work { threads: 1, progress: &Silent };
+        let env = Env { scratch: &scratch, time: Time::default(), work };
+        let size = size.map(|size| (ByteSize::bytes(size), Origin::new("spec.disk.size")));
+        let plan = Plan { products, volumes: Vec::new(), table: None, size };
+        layout(plan, &Disk::default(), &env)
     }
 
     /// A pointer to its own sector and the disk's length, as a boot loader's block list is.
@@ -105,33 +243,28 @@ mod tests {
 
     #[test]
     fn late_content_learns_its_place() {
-        let late = Product {
-            origin: Origin::new("late"),
-            content: pointer(),
-            place: Place::After { align: 1 },
-        };
-        let products = vec![product("head", &[1; 700], Place::At(0)), late];
-        let size = Some((ByteSize::mib(1), Origin::new("size")));
-        let medium = make(layout(Plan { products, size }).unwrap()).unwrap();
+        let late = |at| Product { origin: Origin::new("late"), content: pointer(), at };
+        let head = || product("head", &[1; 700], 0);
+        let medium = make(laid_out(vec![head(), late(1024)], Some(1 << 20)).unwrap()).unwrap();
         let mut bytes = [0; 16];
         medium.read_at(1024, &mut bytes).unwrap();
         assert_eq!(bytes[..8], 2u64.to_le_bytes());
         assert_eq!(bytes[8..], (1u64 << 20).to_le_bytes());
+        let error = laid_out(vec![head(), late(1000)], None).unwrap_err();
+        let says = "must begin at a multiple of 512 bytes but its place is 1000";
+        assert_eq!((error.to_string().as_str(), error.origin().unwrap().as_str()), (says, "late"));
     }
 
     #[test]
     fn overlaps_and_overruns_are_refused_with_numbers() {
-        let products =
-            vec![product("a", &[1; 600], Place::At(0)), product("b", &[1; 8], Place::At(512))];
-        let error = layout(Plan { products, size: None }).unwrap_err();
+        let products = vec![product("a", &[1; 600], 0), product("b", &[1; 8], 512)];
+        let error = laid_out(products, None).unwrap_err();
         assert_eq!(error.to_string(), "begins at byte 512 but a ends at 600");
         assert_eq!(error.origin().unwrap().as_str(), "b");
 
         for (size, says) in [(100, "not whole sectors"), (0, "needs 600 bytes"), (512, "needs 600")]
         {
-            let products = vec![product("a", &[1; 600], Place::At(0))];
-            let size = Some((ByteSize::bytes(size), Origin::new("spec.disk.size")));
-            let error = layout(Plan { products, size }).unwrap_err();
+            let error = laid_out(vec![product("a", &[1; 600], 0)], Some(size)).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
             assert_eq!(error.origin().unwrap().as_str(), "spec.disk.size");
         }
@@ -139,10 +272,6 @@ mod tests {
 
     #[test]
     fn a_place_beyond_64_bits_is_an_error() {
-        let products = vec![
-            product("a", &[1; 2], Place::At(u64::MAX - 1)),
-            product("b", &[1], Place::After { align: 512 }),
-        ];
-        assert!(layout(Plan { products, size: None }).is_err());
+        assert!(laid_out(vec![product("a", &[1; 2], u64::MAX - 1)], None).is_err());
     }
 }

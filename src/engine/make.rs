@@ -1,9 +1,9 @@
-//! Settles the late contents of a layout: a disk that can be read.
+//! Settles the late contents of a layout and renders its filesystems: a disk that can be read.
 //!
-//! Pure; holds no whole image. Invariant: late contents are settled before the first read.
+//! Holds no whole image. Invariant: late contents are settled before the first read.
 
-use super::base::{Composed, Error, Placement, Region};
-use super::layout::Layout;
+use super::base::{Composed, Content, Error, Placement, Region};
+use super::layout::{Layout, Placed, Thing};
 
 /// A finished disk.
 pub type Medium = Composed;
@@ -12,9 +12,13 @@ pub type Medium = Composed;
 pub fn make(layout: Layout) -> Result<Medium, Error> {
     let Layout { len, regions } = layout;
     let mut settled = Vec::with_capacity(regions.len());
-    for Region { extent, content, origin } in regions {
+    for Placed { extent, thing, origin } in regions {
         let placement = Placement { extents: vec![extent], medium: len };
-        let content = content.settle(&placement).map_err(|e| e.at(&origin))?;
+        let content = match thing {
+            Thing::Content(content) => content.settle(&placement),
+            Thing::Filesystem(planned) => planned.render(&placement).map(Content::Sectors),
+        };
+        let content = content.map_err(|e| e.at(&origin))?;
         settled.push(Region { extent, content, origin });
     }
     Ok(Composed::new(len, settled))

@@ -1,22 +1,43 @@
-//! Plans a disk: which products it holds, in dependency order, and how large each is.
+//! Plans a disk: which products and partitions it holds, and how large each is at least.
 //!
-//! Pure. All defaults are decided here. Invariant: a plan holds no choice; everything after it
-//! follows from it.
+//! Reads inputs only where a size follows from the bytes. All defaults are decided here. Invariant:
+//! a plan holds no choice but the places; everything after it follows from it.
 
 use super::base::{Content, Error, Kind, Origin};
 use super::bootloader::sector;
+use super::contents::{self, Trees};
+use super::ids::Ids;
 use super::inputs::Inputs;
-use crate::manifest::types::Sector;
-use crate::manifest::{FieldPath, Spec};
+use super::volume::{self, Volume};
+use super::{Env, Given};
+use crate::manifest::FieldPath;
+use crate::manifest::types::{Disk, PartitionTable, Sector};
 use crate::units::{ByteSize, SECTOR};
 
 /// A planned disk.
 #[derive(Debug)]
 pub struct Plan {
-    /// What it holds.
+    /// What it holds outside of partitions.
     pub products: Vec<Product>,
+    /// Its partitions; without a table at most one, which is the whole disk.
+    pub volumes: Vec<Volume>,
+    /// Its table.
+    pub table: Option<TablePlan>,
     /// Its size; none means as large as what it holds.
     pub size: Option<(ByteSize, Origin)>,
+}
+
+/// A partition table that is to be written.
+#[derive(Debug)]
+pub struct TablePlan {
+    /// Its ids.
+    pub ids: Ids,
+    /// Bytes of a sector.
+    pub sector: u64,
+    /// Partitions begin at multiples of this.
+    pub align: u64,
+    /// Room on top of the partitions where the disk has no size: per cent and bytes.
+    pub headroom: (u32, u64),
 }
 
 /// One planned product.
@@ -27,34 +48,34 @@ pub struct Product {
     /// Its bytes.
     pub content: Content,
     /// Where it must lie.
-    pub place: Place,
+    pub at: u64,
 }
 
-/// Where a product must lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// At this offset.
-    At(u64),
-    /// Behind what is placed before it, aligned to this.
-    After {
-        /// The offset is a multiple of this.
-        align: u64,
-    },
-}
-
-/// Plans the disk of `spec`.
-pub fn plan(spec: &Spec, inputs: &Inputs) -> Result<Plan, Error> {
+/// Plans the disk of a document.
+pub fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
+    let spec = given.spec;
     let mut products = Vec::new();
     if let Some(sector) = spec.boot.as_ref().and_then(|boot| boot.sector.as_ref()) {
-        products.push(boot_sector(sector, inputs)?);
+        products.push(boot_sector(sector, given.inputs)?);
     }
-    let size = spec.disk.as_ref().and_then(|disk| disk.size);
-    let size = size.map(|size| (size.0, Origin::new("spec.disk.size")));
-    if products.is_empty() && size.is_none() {
-        let message = "nothing to build: add boot, or disk.size for an empty disk";
+    let none = Disk::default();
+    let disk = spec.disk.as_ref().unwrap_or(&none);
+    let size = disk.size.map(|size| (size.0, Origin::new("spec.disk.size")));
+    let empty = disk.partition_table == PartitionTable::None && disk.partitions.is_empty();
+    if products.is_empty() && size.is_none() && empty {
+        let message = "nothing to build: add boot, disk.partitions, or disk.size for an empty disk";
         return Err(Error::new(Kind::Document, message).at(&Origin::new("spec")));
     }
-    Ok(Plan { products, size })
+    let ids = Ids::new(disk, given.seed).map_err(|e| e.at(&Origin::new("spec.disk")))?;
+    let Trees(trees) = contents::trees(disk, &ids, given, env)?;
+    let volumes = volume::volumes(disk, &ids, trees, given, env)?;
+    let table = (disk.partition_table != PartitionTable::None).then(|| TablePlan {
+        ids,
+        sector: u64::from(disk.sector_size.0),
+        align: disk.alignment.0.get(),
+        headroom: volume::headroom(&disk.headroom),
+    });
+    Ok(Plan { products, volumes, table, size })
 }
 
 fn boot_sector(given: &Sector, inputs: &Inputs) -> Result<Product, Error> {
@@ -74,5 +95,5 @@ fn boot_sector(given: &Sector, inputs: &Inputs) -> Result<Product, Error> {
         }
     };
     debug_assert!(bytes.len() as u64 <= SECTOR);
-    Ok(Product { origin, content: Content::Bytes(bytes.into()), place: Place::At(0) })
+    Ok(Product { origin, content: Content::Bytes(bytes.into()), at: 0 })
 }

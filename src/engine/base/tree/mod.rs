@@ -6,6 +6,7 @@
 //! two names; every node can say which field of the document it came from.
 
 mod edit;
+mod graft;
 mod path;
 mod walk;
 

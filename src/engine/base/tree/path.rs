@@ -76,6 +76,12 @@ impl TreePath {
         &self.0
     }
 
+    /// The path of these names.
+    #[must_use]
+    pub fn from_names(names: &[Name]) -> Self {
+        Self(names.to_vec())
+    }
+
     /// The directory and the name in it; none for the root.
     #[must_use]
     pub fn split(&self) -> Option<(Self, &Name)> {

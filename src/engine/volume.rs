@@ -1,0 +1,162 @@
+//! A partition before it has its place: what is in it, and how large it is at least.
+//!
+//! Places nothing. Invariant: a filesystem that takes what is left of a disk is planned again once
+//! that is known; all others keep the size they have here.
+
+use std::sync::Arc;
+
+use super::base::tree::Tree;
+use super::base::{Content, Error, Kind, Origin};
+use super::filesystem::{self, Identity, Params, Planned, Request, Room};
+use super::ids::{Ids, PartitionIds};
+use super::{Env, Given, params};
+use crate::manifest::FieldPath;
+use crate::manifest::types::{Architecture, Disk, Headroom, Partition, PartitionTable};
+
+/// A planned partition.
+#[derive(Debug)]
+pub struct Volume {
+    /// The partition of the document.
+    pub origin: Origin,
+    /// The same, with what its table entry is made of.
+    pub partition: Partition,
+    /// The document's processor, which some types depend on.
+    pub architecture: Architecture,
+    /// What is in it.
+    pub body: Body,
+    /// Bytes it has at least.
+    pub size: u64,
+}
+
+/// What is in a partition.
+#[derive(Debug)]
+pub enum Body {
+    /// Zeros.
+    Empty,
+    /// These bytes, and zeros behind them.
+    Content(Content),
+    /// A filesystem.
+    Filesystem(Box<Filesystem>),
+}
+
+/// A filesystem that is planned.
+#[derive(Debug)]
+pub struct Filesystem {
+    /// The plan.
+    pub planned: Box<dyn Planned>,
+    params: Params,
+    tree: Arc<Tree>,
+    identity: Identity,
+    sector: u64,
+}
+
+/// Plans all partitions of `disk`, each with its tree.
+pub fn volumes(
+    disk: &Disk,
+    ids: &Ids,
+    trees: Vec<Option<Tree>>,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<Vec<Volume>, Error> {
+    let all = disk.partitions.iter().zip(&ids.partitions).zip(trees).enumerate();
+    all.map(|(index, ((partition, ids), tree))| {
+        let path = FieldPath::new("spec.disk.partitions").index(index);
+        let origin = Origin::new(path.as_str());
+        let made = one(disk, partition, ids, tree, &path, given, env);
+        let (body, size) = made.map_err(|e| e.at(&origin))?;
+        let architecture = given.spec.architecture;
+        Ok(Volume { origin, partition: partition.clone(), architecture, body, size })
+    })
+    .collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "what is known about one partition")]
+fn one(
+    disk: &Disk,
+    partition: &Partition,
+    ids: &PartitionIds,
+    tree: Option<Tree>,
+    path: &FieldPath,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<(Body, u64), Error> {
+    // Without a table the only partition is the disk.
+    let whole = disk.size.filter(|_| disk.partition_table == PartitionTable::None);
+    let wanted = partition.size.or(whole).map(|size| size.0.get());
+    let Some(filesystem) = &partition.filesystem else {
+        return raw(partition, wanted, path, given);
+    };
+    let tree =
+        Arc::new(tree.ok_or_else(|| Error::new(Kind::Document, "a filesystem without a tree"))?);
+    let (percent, bytes) = headroom(&filesystem.headroom);
+    let room = wanted.map_or(Room::Fit { percent, bytes }, Room::Exactly);
+    let params = params::of(filesystem)?;
+    let identity =
+        Identity { label: filesystem.label.clone(), uuid: ids.filesystem.clone(), seed: ids.seed };
+    let sector = u64::from(disk.sector_size.0);
+    let request = request(&tree, &identity, room, sector, env);
+    let planned = filesystem::plan(&params, &request)?;
+    let size = planned.len();
+    let filesystem = Filesystem { planned, params, tree, identity, sector };
+    Ok((Body::Filesystem(Box::new(filesystem)), size))
+}
+
+fn raw(
+    partition: &Partition,
+    wanted: Option<u64>,
+    path: &FieldPath,
+    given: &Given<'_>,
+) -> Result<(Body, u64), Error> {
+    let Some(_) = &partition.source else {
+        let size = wanted.or(partition.grow.then_some(1)).ok_or_else(|| {
+            let message = "an empty partition needs size, or grow: true";
+            Error::new(Kind::Document, message)
+        })?;
+        return Ok((Body::Empty, size));
+    };
+    let field = path.member("source");
+    let content = given.content(&field)?;
+    if let Some(size) = wanted.filter(|size| *size < content.len()) {
+        let message = format!("{} bytes do not fit the partition of {size}", content.len());
+        return Err(Error::new(Kind::Document, message).at(&Origin::new(field.as_str())));
+    }
+    let size = wanted.unwrap_or(content.len());
+    Ok((Body::Content(content), size))
+}
+
+/// Per cent and bytes.
+#[must_use]
+pub fn headroom(given: &Headroom) -> (u32, u64) {
+    (given.percent.unwrap_or(0), given.size.map_or(0, |size| size.0.get()))
+}
+
+fn request<'a>(
+    tree: &Arc<Tree>,
+    identity: &Identity,
+    room: Room,
+    sector: u64,
+    env: &'a Env<'_>,
+) -> Request<'a> {
+    Request {
+        tree: Arc::clone(tree),
+        identity: identity.clone(),
+        room,
+        time: env.time,
+        sector,
+        scratch: env.scratch,
+        work: env.work,
+    }
+}
+
+impl Filesystem {
+    /// The same filesystem in exactly `size` bytes.
+    pub fn resized(self, size: u64, env: &Env<'_>) -> Result<Self, Error> {
+        if self.planned.len() == size {
+            return Ok(self);
+        }
+        let room = Room::Exactly(size);
+        let request = request(&self.tree, &self.identity, room, self.sector, env);
+        let planned = filesystem::plan(&self.params, &request)?;
+        Ok(Self { planned, ..self })
+    }
+}
