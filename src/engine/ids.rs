@@ -24,40 +24,40 @@ impl Seed {
 
     /// The id of what has this name; names have their kind in front.
     #[must_use]
-    pub fn id(self, name: &str) -> Uuid {
+    pub(super) fn id(self, name: &str) -> Uuid {
         Uuid::new_v5(&self.0, name.as_bytes())
     }
 }
 
 /// The ids of one disk.
 #[derive(Clone, Debug)]
-pub struct Ids {
+pub(super) struct Ids {
     /// The disk's GUID.
-    pub disk: Uuid,
+    pub(super) disk: Uuid,
     /// The signature in its master boot record.
-    pub signature: u32,
+    pub(super) signature: u32,
     /// In the order of the partitions.
-    pub partitions: Vec<PartitionIds>,
+    pub(super) partitions: Vec<PartitionIds>,
 }
 
 /// The ids of one partition.
 #[derive(Clone, Debug)]
-pub struct PartitionIds {
+pub(super) struct PartitionIds {
     /// The partition's name in the document.
-    pub name: String,
+    pub(super) name: String,
     /// Its GUID.
-    pub guid: Uuid,
+    pub(super) guid: Uuid,
     /// What Linux calls its PARTUUID; none without a table.
-    pub partuuid: Option<String>,
+    pub(super) partuuid: Option<String>,
     /// What ids inside of the filesystem are made of.
-    pub seed: Uuid,
+    pub(super) seed: Uuid,
     /// The filesystem's UUID or serial number as `blkid` prints it; none where it has none.
-    pub filesystem: Option<String>,
+    pub(super) filesystem: Option<String>,
 }
 
 impl Ids {
     /// The ids of `disk`.
-    pub fn new(disk: &Disk, seed: Seed) -> Result<Self, Error> {
+    pub(super) fn new(disk: &Disk, seed: Seed) -> Result<Self, Error> {
         let given = disk.disk_id.as_deref();
         let own = seed.id("disk");
         let signature = given.and_then(|id| u32::from_str_radix(id.strip_prefix("0x")?, 16).ok());
@@ -90,7 +90,7 @@ impl Ids {
 
     /// `text` with `$(uuid:NAME)` and `$(partuuid:NAME)` replaced. Other texts that begin with `$(`
     /// stay: shells have a use for them.
-    pub fn fill(&self, text: &str) -> Result<String, Error> {
+    pub(super) fn fill(&self, text: &str) -> Result<String, Error> {
         let (mut filled, mut rest) = (String::with_capacity(text.len()), text);
         while let Some((before, reference)) = rest.split_once("$(") {
             filled.push_str(before);

@@ -13,7 +13,11 @@ use crate::manifest::types::Iso;
 const SECTOR: u64 = 2048;
 
 /// Builds `iso`.
-pub fn build(iso: &Iso, given: &Given<'_>, env: &Env<'_>) -> Result<Arc<dyn SectorSource>, Error> {
+pub(super) fn build(
+    iso: &Iso,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<Arc<dyn SectorSource>, Error> {
     let origin = Origin::new("spec.iso");
     let tree = contents::iso_tree(iso, given, env)?;
     let params = params(iso, given.name);

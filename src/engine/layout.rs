@@ -14,27 +14,27 @@ use crate::units::{ByteSize, SECTOR};
 
 /// A disk whose every byte has a place.
 #[derive(Debug)]
-pub struct Layout {
+pub(super) struct Layout {
     /// Length of the disk.
-    pub len: u64,
+    pub(super) len: u64,
     /// What lies where; the rest is zero.
-    pub regions: Vec<Placed>,
+    pub(super) regions: Vec<Placed>,
 }
 
 /// Something with its place.
 #[derive(Debug)]
-pub struct Placed {
+pub(super) struct Placed {
     /// Where it lies.
-    pub extent: Extent,
+    pub(super) extent: Extent,
     /// What lies there.
-    pub thing: Thing,
+    pub(super) thing: Thing,
     /// The document field it came from.
-    pub origin: Origin,
+    pub(super) origin: Origin,
 }
 
 /// What has a place.
 #[derive(Debug)]
-pub enum Thing {
+pub(super) enum Thing {
     /// These bytes.
     Content(Content),
     /// A filesystem that is not rendered yet.
@@ -42,7 +42,7 @@ pub enum Thing {
 }
 
 /// Places what `plan` holds on `disk`.
-pub fn layout(plan: Plan, disk: &Disk, env: &Env<'_>) -> Result<Layout, Error> {
+pub(super) fn layout(plan: Plan, disk: &Disk, env: &Env<'_>) -> Result<Layout, Error> {
     let Plan { products, volumes, table, size } = plan;
     let mut regions: Vec<Placed> = Vec::with_capacity(products.len() + volumes.len());
     let mut end = 0;

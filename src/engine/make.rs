@@ -6,10 +6,10 @@ use super::base::{Composed, Content, Error, Placement, Region};
 use super::layout::{Layout, Placed, Thing};
 
 /// A finished disk.
-pub type Medium = Composed;
+pub(super) type Medium = Composed;
 
 /// Settles late contents and composes the disk.
-pub fn make(layout: Layout) -> Result<Medium, Error> {
+pub(super) fn make(layout: Layout) -> Result<Medium, Error> {
     let Layout { len, regions } = layout;
     let mut settled = Vec::with_capacity(regions.len());
     for Placed { extent, thing, origin } in regions {

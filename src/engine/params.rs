@@ -7,7 +7,7 @@ use super::filesystem::Params;
 use crate::manifest::types::Filesystem;
 
 /// The parameters of `filesystem`.
-pub fn of(filesystem: &Filesystem) -> Result<Params, Error> {
+pub(super) fn of(filesystem: &Filesystem) -> Result<Params, Error> {
     let _ = filesystem;
     Err(Error::new(Kind::Document, "not yet"))
 }

@@ -16,43 +16,43 @@ use crate::units::{ByteSize, SECTOR};
 
 /// A planned disk.
 #[derive(Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// What it holds outside of partitions.
-    pub products: Vec<Product>,
+    pub(super) products: Vec<Product>,
     /// Its partitions; without a table at most one, which is the whole disk.
-    pub volumes: Vec<Volume>,
+    pub(super) volumes: Vec<Volume>,
     /// Its table.
-    pub table: Option<TablePlan>,
+    pub(super) table: Option<TablePlan>,
     /// Its size; none means as large as what it holds.
-    pub size: Option<(ByteSize, Origin)>,
+    pub(super) size: Option<(ByteSize, Origin)>,
 }
 
 /// A partition table that is to be written.
 #[derive(Debug)]
-pub struct TablePlan {
+pub(super) struct TablePlan {
     /// Its ids.
-    pub ids: Ids,
+    pub(super) ids: Ids,
     /// Bytes of a sector.
-    pub sector: u64,
+    pub(super) sector: u64,
     /// Partitions begin at multiples of this.
-    pub align: u64,
+    pub(super) align: u64,
     /// Room on top of the partitions where the disk has no size: per cent and bytes.
-    pub headroom: (u32, u64),
+    pub(super) headroom: (u32, u64),
 }
 
 /// One planned product.
 #[derive(Debug)]
-pub struct Product {
+pub(super) struct Product {
     /// The document field it came from.
-    pub origin: Origin,
+    pub(super) origin: Origin,
     /// Its bytes.
-    pub content: Content,
+    pub(super) content: Content,
     /// Where it must lie.
-    pub at: u64,
+    pub(super) at: u64,
 }
 
 /// Plans the disk of a document.
-pub fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
+pub(super) fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
     let spec = given.spec;
     let mut products = Vec::new();
     if let Some(sector) = spec.boot.as_ref().and_then(|boot| boot.sector.as_ref()) {

@@ -14,7 +14,7 @@ use crate::manifest::types::{Architecture, Partition};
 const HIDDEN: u8 = 0x10;
 
 /// The entry of `partition` in a master boot record.
-pub fn mbr(
+pub(super) fn mbr(
     partition: &Partition,
     architecture: Architecture,
     place: Place,
@@ -35,7 +35,7 @@ pub fn mbr(
 }
 
 /// The entry of `partition` in a GPT.
-pub fn gpt(
+pub(super) fn gpt(
     partition: &Partition,
     architecture: Architecture,
     id: Uuid,

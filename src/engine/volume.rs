@@ -15,22 +15,22 @@ use crate::manifest::types::{Architecture, Disk, Headroom, Partition, PartitionT
 
 /// A planned partition.
 #[derive(Debug)]
-pub struct Volume {
+pub(super) struct Volume {
     /// The partition of the document.
-    pub origin: Origin,
+    pub(super) origin: Origin,
     /// The same, with what its table entry is made of.
-    pub partition: Partition,
+    pub(super) partition: Partition,
     /// The document's processor, which some types depend on.
-    pub architecture: Architecture,
+    pub(super) architecture: Architecture,
     /// What is in it.
-    pub body: Body,
+    pub(super) body: Body,
     /// Bytes it has at least.
-    pub size: u64,
+    pub(super) size: u64,
 }
 
 /// What is in a partition.
 #[derive(Debug)]
-pub enum Body {
+pub(super) enum Body {
     /// Zeros.
     Empty,
     /// These bytes, and zeros behind them.
@@ -41,9 +41,9 @@ pub enum Body {
 
 /// A filesystem that is planned.
 #[derive(Debug)]
-pub struct Filesystem {
+pub(super) struct Filesystem {
     /// The plan.
-    pub planned: Box<dyn Planned>,
+    pub(super) planned: Box<dyn Planned>,
     params: Params,
     tree: Arc<Tree>,
     identity: Identity,
@@ -51,7 +51,7 @@ pub struct Filesystem {
 }
 
 /// Plans all partitions of `disk`, each with its tree.
-pub fn volumes(
+pub(super) fn volumes(
     disk: &Disk,
     ids: &Ids,
     trees: Vec<Option<Tree>>,
@@ -126,7 +126,7 @@ fn raw(
 
 /// Per cent and bytes.
 #[must_use]
-pub fn headroom(given: &Headroom) -> (u32, u64) {
+pub(super) fn headroom(given: &Headroom) -> (u32, u64) {
     (given.percent.unwrap_or(0), given.size.map_or(0, |size| size.0.get()))
 }
 
@@ -150,7 +150,7 @@ fn request<'a>(
 
 impl Filesystem {
     /// The same filesystem in exactly `size` bytes.
-    pub fn resized(self, size: u64, env: &Env<'_>) -> Result<Self, Error> {
+    pub(super) fn resized(self, size: u64, env: &Env<'_>) -> Result<Self, Error> {
         if self.planned.len() == size {
             return Ok(self);
         }

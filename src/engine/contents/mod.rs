@@ -19,7 +19,7 @@ use crate::manifest::types::{Disk, Iso, Partition, Step};
 
 /// The trees of all partitions; none for a partition without filesystem.
 #[derive(Debug)]
-pub struct Trees(pub Vec<Option<Tree>>);
+pub(super) struct Trees(pub(super) Vec<Option<Tree>>);
 
 /// What steps are applied with.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,12 @@ impl Context<'_> {
 }
 
 /// The trees of a disk.
-pub fn trees(disk: &Disk, ids: &Ids, given: &Given<'_>, env: &Env<'_>) -> Result<Trees, Error> {
+pub(super) fn trees(
+    disk: &Disk,
+    ids: &Ids,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<Trees, Error> {
     let context = Context { given, env, ids: Some(ids), limits: Limits::default() };
     let mut trees: Vec<Option<Tree>> = disk.partitions.iter().map(|_| None).collect();
     // A partition takes its part out of what is mounted above it, so that comes first.
@@ -68,7 +73,7 @@ pub fn trees(disk: &Disk, ids: &Ids, given: &Given<'_>, env: &Env<'_>) -> Result
 }
 
 /// The tree of an ISO image.
-pub fn iso_tree(iso: &Iso, given: &Given<'_>, env: &Env<'_>) -> Result<Tree, Error> {
+pub(super) fn iso_tree(iso: &Iso, given: &Given<'_>, env: &Env<'_>) -> Result<Tree, Error> {
     let context = Context { given, env, ids: None, limits: Limits::default() };
     let path = FieldPath::new("spec.iso");
     let mut tree = Tree::new(Meta::directory(env.time), Origin::new(path.as_str()));

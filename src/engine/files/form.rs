@@ -1,175 +1,19 @@
-//! Plans the image files of a document: names, parameters, and how far the disk is padded.
+//! What a file of each format is made with: the document's options, its preset's, the machine.
 //!
-//! ```text
-//! spec.formats + preset ──plan──▶ Planned (file names, recipe, size, notes) ──write──▶ bytes
-//!                         pure                                              I/O out
-//! ```
-//!
-//! Chooses no directory and renames nothing. Invariant: desk and cluster write a document's files
-//! by these functions only, so the bytes are the same.
-
-use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+//! Pure. Invariant: what neither document nor preset says is each writer's own default.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use uuid::Uuid;
 
-use super::Media;
-use super::base::{Error, Kind, Origin, Padded, PositionalSink, Work};
-use super::codec::wrap;
-use super::format::package::{self, Form, Recipe, ova, vagrant};
-use super::format::{Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
+use crate::engine::codec::wrap;
+use crate::engine::format::package::{self, Form, ova, vagrant};
+use crate::engine::format::{Params, qcow2, vdi, vhd, vhdx, vmdk};
+use crate::manifest::VMImage;
 use crate::manifest::types::{
-    AdapterType, Architecture, Compat, Compression, DiskBus, Firmware, Format, FormatKind, Medium,
-    Nic, OsType, OvaManifest, Preallocation, Preset, Provider, VdiSubformat, VhdSizing,
-    VhdSubformat, VmdkSubformat, Wrap,
+    AdapterType, Architecture, Compat, Compression, DiskBus, Firmware, Format, FormatKind, Nic,
+    OsType, OvaManifest, Preallocation, Preset, Provider, VdiSubformat, VhdSizing, VhdSubformat,
+    VmdkSubformat, Wrap,
 };
-use crate::manifest::{FieldPath, VMImage};
-use crate::units::{ByteSize, SECTOR};
-
-/// An OVA tells the capacity of its disk; every reader takes whole MiB.
-const MIB: u64 = 1 << 20;
-
-/// One planned image file.
-#[derive(Clone, Debug)]
-pub struct Planned {
-    /// The entry of `spec.formats` it came from.
-    pub origin: Origin,
-    /// Its name without directory.
-    pub file: String,
-    /// The name of the second file, where there is one.
-    pub companion: Option<String>,
-    /// The medium that it holds.
-    pub of: Medium,
-    /// How it is written.
-    pub recipe: Recipe,
-    /// What ids in it are derived from.
-    pub id: Uuid,
-    /// Size of the disk in it: that of the medium, padded as preset and type demand.
-    pub size: u64,
-    /// What was done that nobody asked for in so many words.
-    pub notes: Vec<String>,
-}
-
-/// Plans all files of `image`, made of `media`.
-pub fn plan(image: &VMImage, content_hash: &str, media: &Media) -> Result<Vec<Planned>, Error> {
-    let formats = image.spec.formats.iter().enumerate();
-    formats
-        .map(|(at, format)| {
-            let path = FieldPath::new("spec.formats").index(at);
-            let origin = Origin::new(path.as_str());
-            one(image, format, content_hash, media, &origin).map_err(|e| e.at(&origin))
-        })
-        .collect()
-}
-
-fn one(
-    image: &VMImage,
-    format: &Format,
-    content_hash: &str,
-    media: &Media,
-    origin: &Origin,
-) -> Result<Planned, Error> {
-    let of = medium(format, media);
-    let len = media.of(of).map(|medium| medium.len()).ok_or_else(|| {
-        let what = match of {
-            Medium::Disk => "disk or boot",
-            Medium::Iso => "iso",
-        };
-        Error::new(Kind::Document, format!("there is no such medium: add {what} to the document"))
-    })?;
-    let name = &image.metadata.name;
-    let file = format!("{name}.{}", format.name());
-    let recipe = Recipe { form: form(image, format), wrap: wrap(format) };
-    recipe.check()?;
-    let (size, note) = padded(format, len)?;
-    let rounded = match &recipe.form {
-        Form::Image(Params::Vhd(params)) => rounded(size, params.virtual_size(size)?),
-        _ => None,
-    };
-    let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, crate::manifest::GROUP.as_bytes());
-    let id = format!("{content_hash}/{name}/{}", format.name());
-    Ok(Planned {
-        origin: origin.clone(),
-        companion: recipe.companion(&file),
-        file,
-        of,
-        recipe,
-        id: Uuid::new_v5(&namespace, id.as_bytes()),
-        size,
-        notes: note.into_iter().chain(rounded).collect(),
-    })
-}
-
-/// The medium that a file of this format holds: as it says, else what its type says, else the only
-/// one.
-fn medium(format: &Format, media: &Media) -> Medium {
-    match (format.of, format.kind) {
-        (Some(of), _) => of,
-        (None, FormatKind::Iso) => Medium::Iso,
-        (None, _) if media.disk.is_none() => Medium::Iso,
-        (None, _) => Medium::Disk,
-    }
-}
-
-/// The size of the disk in a file of this format, and what to say about it.
-fn padded(format: &Format, len: u64) -> Result<(u64, Option<String>), Error> {
-    let (unit, least, who) = match format.preset.map(Preset::rules) {
-        Some(rules) => (rules.unit, rules.least, rules.who),
-        None if matches!(format.kind, FormatKind::Ova | FormatKind::Box) => {
-            (MIB, MIB, "a disk in an archive has whole MiB")
-        }
-        None => (SECTOR, SECTOR, "disks have whole sectors"),
-    };
-    let size = ByteSize::bytes(len.max(least)).round_up(unit)?.get();
-    let note = format!("the disk is padded with zeros from {len} to {size} bytes: {who}");
-    Ok((size, (size != len).then_some(note)))
-}
-
-/// What to say where a VHD tells another size than the disk's.
-fn rounded(size: u64, told: u64) -> Option<String> {
-    let note = format!(
-        "the file tells {told} bytes for a disk of {size}: sizing chs rounds up to whole cylinders"
-    );
-    (told != size).then_some(note)
-}
-
-/// Where the bytes of one file go.
-#[derive(Clone, Copy)]
-pub struct Sinks<'a> {
-    /// The file.
-    pub main: &'a dyn PositionalSink,
-    /// The second one, where `Planned::companion` names it.
-    pub companion: Option<&'a dyn PositionalSink>,
-    /// A directory for a temporary file, which some need; it is gone afterwards.
-    pub scratch: &'a Path,
-}
-
-impl fmt::Debug for Sinks<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sinks").field("scratch", &self.scratch).finish_non_exhaustive()
-    }
-}
-
-/// Writes one planned file.
-pub fn write(
-    planned: &Planned,
-    media: &Media,
-    sinks: &Sinks<'_>,
-    work: &Work<'_>,
-) -> Result<(), Error> {
-    let medium = media.of(planned.of).unwrap_or_else(|| media.main());
-    let disk = Padded::new(Arc::clone(medium), planned.size)?;
-    let label = Label { name: &planned.file, id: planned.id };
-    let output = Output { label, sink: sinks.main, companion: sinks.companion };
-    let written = package::write(&disk, &output, &planned.recipe, sinks.scratch, work);
-    written.map_err(|e| match e.kind() {
-        Kind::Document => e.at(&planned.origin),
-        _ => e,
-    })
-}
 
 /// What `field` of the format is: as given, else as the preset sets it, else the type's default.
 fn chosen<T: DeserializeOwned>(given: Option<T>, format: &Format, field: &str) -> Option<T> {
@@ -178,7 +22,7 @@ fn chosen<T: DeserializeOwned>(given: Option<T>, format: &Format, field: &str) -
     given.or_else(|| serde_json::from_value(Value::from(set()?)).ok())
 }
 
-fn wrap(format: &Format) -> Option<wrap::Wrap> {
+pub(super) fn wrap(format: &Format) -> Option<wrap::Wrap> {
     match format.wrap {
         Wrap::None => None,
         Wrap::Gzip => Some(wrap::Wrap::Gzip),
@@ -188,7 +32,7 @@ fn wrap(format: &Format) -> Option<wrap::Wrap> {
 }
 
 /// What a file of this format is.
-fn form(image: &VMImage, format: &Format) -> Form {
+pub(super) fn form(image: &VMImage, format: &Format) -> Form {
     Form::Image(match format.kind {
         FormatKind::Raw if format.preset == Some(Preset::Gce) => return Form::GceTar,
         FormatKind::Raw | FormatKind::Iso => Params::Raw,
@@ -352,22 +196,8 @@ fn vdi_params(format: &Format) -> vdi::Params {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::base::{Composed, SectorSource};
     use crate::manifest::parse;
     use crate::manifest::presets::PRESETS;
-
-    fn planned(formats: &str, len: u64) -> Vec<Planned> {
-        let text = format!(
-            "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {{disk: {{size: 1Mi}}, formats: {formats}}}\n"
-        );
-        let disk: Arc<dyn SectorSource> = Arc::new(Composed::new(len, Vec::new()));
-        let media = Media { disk: Some(disk), iso: None };
-        plan(&parse(&text, &[]).unwrap()[0].image, "hash", &media).unwrap()
-    }
-
-    fn only(format: &str, len: u64) -> Planned {
-        planned(&format!("[{format}]"), len).remove(0)
-    }
 
     #[test]
     fn every_setting_of_a_preset_is_a_value_of_its_field() {
@@ -397,72 +227,15 @@ mod tests {
     }
 
     #[test]
-    fn names_follow_from_type_preset_and_wrap() {
-        let files = planned(
-            "[{type: raw}, {type: raw, wrap: xz}, {type: vmdk, vmdk: {subformat: monolithicFlat}}, {name: b.vmdk, type: vmdk, vmdk: {subformat: monolithicFlat}}]",
-            512,
-        );
-        let names: Vec<_> =
-            files.iter().map(|one| (one.file.as_str(), one.companion.as_deref())).collect();
-        let expected = [
-            ("a.raw", None),
-            ("a.raw.xz", None),
-            ("a.vmdk", Some("a-flat.vmdk")),
-            ("a.b.vmdk", Some("a.b-flat.vmdk")),
-        ];
-        assert_eq!(names, expected);
-        assert_eq!(only("{type: raw, preset: gce}", 512).file, "a.tar.gz");
-    }
-
-    #[test]
-    fn a_disk_is_padded_as_the_platform_demands_and_that_is_said() {
-        const MIB: u64 = 1 << 20;
-        for (format, len, size) in [
-            ("{type: raw}", 512, 512),
-            ("{type: qcow2}", 512, 512),
-            ("{type: vhd, preset: azure}", 512, 20 * MIB),
-            ("{type: vhd, preset: azure}", 20 * MIB, 20 * MIB),
-            ("{type: vhd, preset: azure}", 20 * MIB + 512, 21 * MIB),
-            ("{type: raw, preset: gce}", 512, 1 << 30),
-            ("{type: raw, preset: gce}", (1 << 30) + 512, 2 << 30),
-            ("{type: vhdx, preset: hyperv}", 512, 3 * MIB),
-            ("{type: vhdx, preset: hyperv}", 3 * MIB + 1024, 4 * MIB),
-            ("{type: vmdk, preset: vsphere}", 512, MIB),
-            ("{type: vdi, preset: virtualbox}", 512, MIB),
-            ("{type: qcow2, preset: kubevirt}", 512, MIB),
-            ("{type: raw, preset: aws}", 512, MIB),
-            ("{type: ova}", MIB + 512, 2 * MIB),
-            ("{type: box, box: {provider: libvirt}}", 512, MIB),
-        ] {
-            let planned = only(format, len);
-            assert_eq!(planned.size, size, "{format}");
-            assert_eq!(planned.notes.is_empty(), size == len, "{format}");
-        }
-        let note = "the disk is padded with zeros from 512 to 20971520 bytes: Azure takes disks of whole MiB, at least 20 MiB";
-        assert_eq!(only("{type: vhd, preset: azure}", 512).notes, [note]);
-    }
-
-    #[test]
-    fn a_size_that_cylinders_round_is_said() {
-        // qemu-img info of what `qemu-img create -f vpc x 1M` makes.
-        let notes = only("{type: vhd}", 1 << 20).notes;
-        assert!(
-            notes[0].starts_with("the file tells 1079296 bytes for a disk of 1048576"),
-            "{notes:?}"
-        );
-        assert!(only("{type: vhd, vhd: {sizing: exact}}", 1 << 20).notes.is_empty());
-    }
-
-    #[test]
     fn an_archive_describes_the_machine_of_the_document() {
         let of = |spec: &str| {
             let text = format!(
                 "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {spec}\n"
             );
-            let files = plan(&parse(&text, &[]).unwrap()[0].image, "hash", 512).unwrap();
-            match &files[0].recipe.form {
-                Form::Ova(params) => params.machine.clone(),
-                Form::Box(params) => params.machine.clone(),
+            let image = parse(&text, &[]).unwrap().remove(0).image;
+            match form(&image, &image.spec.formats[0]) {
+                Form::Ova(params) => params.machine,
+                Form::Box(params) => params.machine,
                 other => panic!("{other:?}"),
             }
         };
@@ -481,13 +254,5 @@ mod tests {
             os_type: package::OsType::FreeBsd,
         };
         assert_eq!(of(all), expected);
-    }
-
-    #[test]
-    fn ids_differ_by_file_and_stay() {
-        let files = planned("[{type: vdi}, {name: b, type: vdi}]", 512);
-        assert_ne!(files[0].id, files[1].id);
-        // uuid5(uuid5(NAMESPACE_DNS, "vmimage.dev"), "hash/a/vdi"), by Python's uuid.
-        assert_eq!(files[0].id.to_string(), "22d05890-b779-5d39-9470-5d89b91bbfce");
     }
 }
