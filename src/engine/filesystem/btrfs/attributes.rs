@@ -23,9 +23,11 @@ impl Table {
             for (_, name, value) in same {
                 let total = size_of::<DirItem>() + name.len() + value.len();
                 let lens = (u16::try_from(name.len()), u16::try_from(value.len()));
-                let (Ok(name_len), Ok(data_len), true) =
-                    (lens.0, lens.1, (1..=255).contains(&name.len()) && bytes.len() + total <= room)
-                else {
+                let (Ok(name_len), Ok(data_len), true) = (
+                    lens.0,
+                    lens.1,
+                    (1..=255).contains(&name.len()) && bytes.len() + total <= room,
+                ) else {
                     let message = format!(
                         "the extended attribute \"{}\" of {} bytes has no room: names have 1 to 255 \
                          bytes, and {} bytes are left for name and value",

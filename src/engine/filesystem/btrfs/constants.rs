@@ -169,7 +169,9 @@ mod tests {
     /// As `btrfs inspect-internal dump-tree` shows them for what `mkfs.btrfs` made.
     #[test]
     fn names_hash_as_mkfs_hashes_them() {
-        for (name, hash) in [("default", 2_378_154_706), ("a", 3_427_024_844), ("user.c", 2_163_888_887)] {
+        for (name, hash) in
+            [("default", 2_378_154_706), ("a", 3_427_024_844), ("user.c", 2_163_888_887)]
+        {
             assert_eq!(name_hash(name.as_bytes()), hash, "{name}");
         }
     }

@@ -21,7 +21,16 @@ pub(super) const MAGIC: [u8; 8] = *b"_BHRfS_M";
 
 /// A key with its place in a tree: section "Key".
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
     Unaligned,
 )]
 #[repr(C)]

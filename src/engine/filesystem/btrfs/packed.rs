@@ -100,12 +100,24 @@ impl Packed {
             cursor = item.next;
         }
         leaves.shrink_to_fit();
-        let fan = (room / size_of::<KeyPointer>()) as u64;
-        let mut levels = vec![leaves.len().max(1) as u64];
-        while let Some(below) = levels.last().copied().filter(|below| *below > 1) {
-            levels.push(below.div_ceil(fan));
-        }
+        let levels = levels(leaves.len() as u64, node_size);
         Self { owner, leaves, levels, base: 0, region: 0, node_size }
+    }
+
+    /// A tree of so many leaves whose items are not known yet.
+    pub(super) fn guess(owner: u64, leaves: u64, node_size: usize) -> Self {
+        let levels = levels(leaves, node_size);
+        Self { owner, leaves: Vec::new(), levels, base: 0, region: 0, node_size }
+    }
+
+    /// The same tree without its leaves.
+    pub(super) fn outline(&self) -> Self {
+        Self { leaves: Vec::new(), levels: self.levels.clone(), ..*self }
+    }
+
+    /// Leaves of the tree.
+    pub(super) fn leaves(&self) -> u64 {
+        self.levels.first().copied().unwrap_or(0)
     }
 
     /// Nodes of all levels.
@@ -220,6 +232,16 @@ impl Packed {
         }
         Ok(count)
     }
+}
+
+/// Nodes of each level over so many leaves.
+fn levels(leaves: u64, node_size: usize) -> Vec<u64> {
+    let fan = (node_room(node_size) / size_of::<KeyPointer>()) as u64;
+    let mut levels = vec![leaves.max(1)];
+    while let Some(below) = levels.last().copied().filter(|below| *below > 1) {
+        levels.push(below.div_ceil(fan));
+    }
+    levels
 }
 
 /// Writes `bytes` into `buffer` at `at`.

@@ -173,7 +173,8 @@ impl Shape {
             for (name, child) in entries {
                 let bytes = name.as_bytes();
                 let name_at = u32::try_from(self.names.len()).map_err(|_| {
-                    let message = "all names of a btrfs tree together have at most 4294967295 bytes";
+                    let message =
+                        "all names of a btrfs tree together have at most 4294967295 bytes";
                     Error::new(ErrorKind::Document, message)
                 })?;
                 self.names.extend_from_slice(bytes);
@@ -260,7 +261,8 @@ impl Shape {
         let room = self.rules.item() / (size_of::<InodeExtref>() + 255);
         let same = |a: &Extref, b: &Extref| (a.row, a.hash) == (b.row, b.hash);
         if let Some(many) = self.extrefs.chunk_by(same).find(|chunk| chunk.len() > room) {
-            let message = format!("{} names with the same hash, at most {room} have room", many.len());
+            let message =
+                format!("{} names with the same hash, at most {room} have room", many.len());
             let row = many.first().map_or(0, |extref| extref.row);
             return Err(self.refused(row as usize, Error::new(ErrorKind::Document, message)));
         }
