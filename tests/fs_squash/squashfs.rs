@@ -143,12 +143,14 @@ fn many_names_in_one_directory() {
     let tree = Arc::new(tree);
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("image");
-    fs::write(&image, all(made(&Params::default(), &tree).as_ref())).unwrap();
+    let medium = made(&Params::default(), &tree);
+    fs::write(&image, all(medium.as_ref())).unwrap();
     let image = image.to_str().unwrap();
     let said = run("squashfs-tools", "unsquashfs", &["-l", "-d", "", image]);
     let theirs: Vec<_> = said.lines().filter(|line| line.starts_with('/')).collect();
     let ours: Vec<_> = tree.walk().skip(1).map(|step| step.path.to_string()).collect();
     assert!(theirs == ours, "{} and {} names", theirs.len(), ours.len());
+    same(&lines(&tree, kept), &lines(&read(&medium).unwrap(), kept));
 }
 
 #[test]
@@ -164,6 +166,7 @@ fn long_and_sparse() {
     let directory = tempfile::tempdir().unwrap();
     let medium = made(&Params::default(), &tree);
     assert!(medium.len() < 64 << 10, "{}", medium.len());
+    same(&lines(&tree, kept), &lines(&read(&medium).unwrap(), kept));
     let image = directory.path().join("image");
     fs::write(&image, all(medium.as_ref())).unwrap();
     let theirs = extracted(&image, &directory.path().join("out"));
@@ -207,5 +210,143 @@ fn what_cannot_be_stored_is_told_with_its_field() {
         Params { compression: Compression::Gzip(0), ..Params::default() },
     ] {
         assert!(plan(&params, &tree, FIT).is_err(), "{params:?}");
+    }
+}
+
+fn read(medium: &Arc<dyn SectorSource>) -> Result<Tree, Error> {
+    squashfs::read(Arc::clone(medium), &Limits::default())
+}
+
+fn medium(bytes: Vec<u8>) -> Arc<dyn SectorSource> {
+    Arc::new(ByteSource::new(bytes))
+}
+
+#[test]
+fn what_we_write_is_read_back() {
+    let tree = Arc::new(everything());
+    for compression in EACH {
+        for block_size in [4096, 128 << 10, 1 << 20] {
+            let params = Params { compression, block_size, ..Params::default() };
+            let medium = made(&params, &tree);
+            let facts = squashfs::look(medium.as_ref()).unwrap().unwrap();
+            assert_eq!((facts.kind, facts.block_size), ("squashfs", u64::from(block_size)));
+            same(&lines(&tree, kept), &lines(&read(&medium).unwrap(), kept));
+        }
+    }
+}
+
+#[test]
+fn foreign_images_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut tree = everything();
+    let parts = vec![(0, noise(1, 5000)), (50 << 20, prose(2, 70_000))];
+    let source = Sparse { len: (60 << 20) + 7, parts };
+    let file = Kind::File(Content::Sectors(Arc::new(source)));
+    put(&mut tree, b"long", file, Meta::file(NOON));
+    let tree = Arc::new(tree);
+    let image = directory.path().join("ours");
+    fs::write(&image, all(made(&Params::default(), &tree).as_ref())).unwrap();
+    let root = directory.path().join("out");
+    let expected = lines(&extracted(&image, &root), kept);
+    let theirs = directory.path().join("theirs");
+    let options: [&[&str]; 9] = [
+        &["-comp", "gzip"],
+        &["-comp", "xz", "-b", "1M"],
+        &["-comp", "xz", "-Xbcj", "x86"],
+        &["-comp", "zstd", "-b", "4K"],
+        &["-comp", "lz4"],
+        &["-comp", "lz4", "-Xhc", "-always-use-fragments"],
+        &["-noI", "-noD", "-noF", "-noX", "-noId"],
+        &["-no-fragments", "-no-duplicates", "-no-exports", "-no-sparse"],
+        &["-tailends", "-nopad"],
+    ];
+    for options in options {
+        let common = ["-noappend", "-quiet", "-no-progress"];
+        let mut arguments = vec![root.to_str().unwrap(), theirs.to_str().unwrap()];
+        arguments.extend(common.iter().chain(options));
+        run("squashfs-tools", "mksquashfs", &arguments);
+        let medium = medium(fs::read(&theirs).unwrap());
+        same(&expected, &lines(&read(&medium).unwrap(), kept));
+    }
+    for (name, part) in [("lzo", "lzo"), ("lzma", "lzma")] {
+        let arguments = ["-noappend", "-quiet", "-no-progress", "-comp", name];
+        let paths = [root.to_str().unwrap(), theirs.to_str().unwrap()];
+        run("squashfs-tools", "mksquashfs", &[&paths[..], &arguments].concat());
+        let error = read(&medium(fs::read(&theirs).unwrap())).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// Reads all that there is, whatever it says.
+fn devour(medium: &Arc<dyn SectorSource>) -> Result<(), Error> {
+    let limits = Limits { nodes: 1000, file: 1 << 24, total: 1 << 26, ..Limits::default() };
+    squashfs::look(medium.as_ref())?;
+    let tree = squashfs::read(Arc::clone(medium), &limits)?;
+    let mut buffer = vec![0; 1 << 20];
+    for step in tree.walk() {
+        if let Kind::File(Content::Sectors(source)) = &tree.node(step.node).kind {
+            for extent in source.extents().take(100) {
+                let len = extent.len().min(1 << 20) as usize;
+                source.read_at(extent.start(), &mut buffer[..len])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn little() -> Tree {
+    let mut tree = tree();
+    let file = put(&mut tree, b"a/file", bytes(prose(1, 9000)), Meta::file(NOON));
+    crate::sample::link(&mut tree, b"b", file);
+    crate::sample::xattr(&mut tree, file, b"user.x", b"value");
+    put(&mut tree, b"short", bytes(*b"tail"), Meta::file(NOON));
+    put(
+        &mut tree,
+        b"null",
+        Kind::CharDevice(vmimage::engine::base::tree::Device { major: 1, minor: 3 }),
+        Meta::file(NOON),
+    );
+    put(&mut tree, b"to", Kind::Symlink(b"a/file"[..].into()), Meta::file(NOON));
+    for n in 0..20 {
+        put(&mut tree, format!("d/{n}").as_bytes(), Kind::Fifo, Meta::file(NOON));
+    }
+    tree
+}
+
+#[test]
+fn no_changed_byte_is_a_panic_or_without_end() {
+    let tree = Arc::new(little());
+    for compression in EACH {
+        let params = Params { compression, block_size: 4096, pad: false, ..Params::default() };
+        let good = all(made(&params, &tree).as_ref());
+        devour(&medium(good.clone())).unwrap();
+        let mut refused = 0;
+        for at in 0..good.len() {
+            for change in [0x01, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] ^= change;
+                refused += usize::from(devour(&medium(bad)).is_err());
+            }
+        }
+        assert!(refused > good.len() / 8, "{compression:?}: {refused} of {}", good.len() * 3);
+        for len in 0..good.len() {
+            assert!(len < 96 || devour(&medium(good[..len].to_vec())).is_err(), "{len}");
+        }
+    }
+}
+
+#[test]
+fn limits_are_kept() {
+    let medium = made(&Params::default(), &Arc::new(everything()));
+    let normal = Limits::default();
+    for (limits, part) in [
+        (Limits { nodes: 10, ..normal }, "more than 10 names"),
+        (Limits { file: 1000, ..normal }, "more than 1000 bytes"),
+        (Limits { total: 400_000, ..normal }, "more than 400000 bytes"),
+        (Limits { attributes: 500, ..normal }, "more than 500 bytes of attributes"),
+        (Limits { depth: 20, ..normal }, "more than 20 directories"),
+    ] {
+        let error = squashfs::read(Arc::clone(&medium), &limits).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
     }
 }

@@ -12,6 +12,9 @@
 mod attributes;
 mod codec;
 mod data;
+mod file;
+mod image;
+mod inode;
 mod inodes;
 mod listing;
 mod meta;
