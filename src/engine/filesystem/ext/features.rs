@@ -84,11 +84,8 @@ const OTHERS: &[(&str, Feature)] = &[
 ];
 
 /// Pairs that mke2fs or Linux refuses: the first needs the second.
-const NEEDS: &[(&str, &str)] = &[
-    ("resize_inode", "sparse_super"),
-    ("64bit", "extent"),
-    ("huge_file", "large_file"),
-];
+const NEEDS: &[(&str, &str)] =
+    &[("resize_inode", "sparse_super"), ("64bit", "extent"), ("huge_file", "large_file")];
 
 impl Features {
     /// Whether it is there.

@@ -112,12 +112,12 @@ impl Shape {
         let in_block = self.bytes() / u64::from(self.inode_size);
         let unit = in_block.max(8);
         let wanted = self.inodes.max(16).div_ceil(groups).next_multiple_of(unit);
-        let most = self.per_group();
+        let most = self.per_group().min(u64::from(u32::MAX) / groups);
         let found = u32::try_from(wanted).ok().filter(|_| wanted <= most);
         found.ok_or_else(|| {
             let message = format!(
-                "{} inodes in {groups} groups of {} blocks: a group has at most {most}; \
-                 ask for fewer inodes or more bytes",
+                "ext: {} inodes in {groups} groups of {} blocks: a group has at most {most}; ask \
+                 for fewer inodes or more bytes",
                 self.inodes,
                 self.per_group()
             );
@@ -292,9 +292,10 @@ impl Geometry {
     pub(super) fn contents_before(&self, block: u64) -> u64 {
         let block = block.clamp(self.first, self.blocks);
         let at = self.fixed.partition_point(|fixed| fixed.start < block);
-        let taken = at.checked_sub(1).and_then(|at| self.fixed.get(at)).map_or(0, |fixed| {
-            fixed.before + fixed.len.min(block - fixed.start)
-        });
+        let taken = at
+            .checked_sub(1)
+            .and_then(|at| self.fixed.get(at))
+            .map_or(0, |fixed| fixed.before + fixed.len.min(block - fixed.start));
         block - self.first - taken
     }
 

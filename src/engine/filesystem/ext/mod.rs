@@ -3,16 +3,28 @@
 //! Replays no journal and repairs nothing. Invariants: what is written was decided by names, sizes
 //! and parameters before a content is read; inodes and blocks are given out in the order of names.
 
+mod blockmap;
+mod bytes;
+mod dir;
+mod extents;
 mod features;
 mod geometry;
+mod group;
 mod hash;
+mod inode;
 mod ondisk;
+mod plan;
+mod rows;
+mod runs;
+mod write;
+mod xattr;
 
 use std::sync::Arc;
 
 use super::{Facts, Planned, Request};
 use crate::engine::base::tree::{Limits, Tree};
-use crate::engine::base::{Error, Kind, SectorSource};
+use crate::engine::base::{Error, Kind, Placement, SectorSource};
+use plan::Plan;
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,9 +80,23 @@ pub struct Params {
     pub journal: Option<u64>,
 }
 
-/// Plans.
-pub fn plan(_: &Params, _: &Request<'_>) -> Result<Box<dyn Planned>, Error> {
-    Err(Error::new(Kind::Unsupported, "not yet"))
+/// Plans a filesystem: every place is decided here.
+pub fn plan(params: &Params, request: &Request<'_>) -> Result<Box<dyn Planned>, Error> {
+    Ok(Box::new(Plan::new(params, request)?))
+}
+
+impl Planned for Plan {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn uuid(&self) -> Option<String> {
+        Some(self.uuid.hyphenated().to_string())
+    }
+
+    fn render(self: Box<Self>, place: &Placement) -> Result<Arc<dyn SectorSource>, Error> {
+        Ok(Arc::new(write::Image::new(self, place)?))
+    }
 }
 
 /// What it is.
