@@ -3,4 +3,12 @@
 //! Knows no image format. Invariant: nothing is unpacked into a directory; of an untrusted archive
 //! no name is used as a path.
 
+pub mod ar;
+mod body;
+pub mod cpio;
+mod entry;
 pub mod tar;
+pub mod zip;
+
+pub use body::{Part, Piece, Pieces};
+pub use entry::{Entries, Entry, Form, Format};

@@ -4,13 +4,21 @@
 //! header │ body, filled to 512 │ header │ body … │ two blocks of zeros │ zeros to 10 KiB
 //! ```
 //!
-//! Writes files only; reads what archivers of packages write. Invariants: what is written depends on
+//! Writes files only. `Archive` lists packages of plain files; `Entries` goes through everything that a
+//! tar can hold. Invariants: what is written depends on
 //! names, sizes and bodies alone; what is read never yields a byte outside of its archive.
 
+mod acl;
+mod entries;
 mod name;
+mod ondisk;
+mod pax;
 mod read;
+mod sparse;
 mod write;
 
+pub use entries::Entries;
+pub(super) use entries::is_header;
 pub use read::{Archive, Member};
 pub use write::{Dialect, Writer, header, padding, trailer};
 

@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::Part;
 use super::BLOCK;
 use super::name::judge;
-use crate::engine::base::{Error, Extent, Kind, SectorSource, is_zero, within};
+use crate::engine::base::{Error, Kind, SectorSource, is_zero};
 
 /// More members than any package has.
 const MOST_MEMBERS: usize = 4096;
@@ -76,7 +77,7 @@ impl Archive {
     #[must_use]
     pub fn body(&self, member: &Member) -> Arc<dyn SectorSource> {
         let source = Arc::clone(&self.source);
-        Arc::new(Body { source, offset: member.offset, len: member.size })
+        Arc::new(Part::listed(source, member.offset, member.size))
     }
 
     /// The bytes of a member that has at most `limit` of them.
@@ -245,36 +246,5 @@ fn checksum(block: &[u8; 512], header: &tar::Header, at: u64) -> Result<(), Erro
         Ok(said) if said == real => Ok(()),
         Ok(said) => Err(damaged(at, &format!("has the checksum {said} instead of {real}"))),
         Err(_) => Err(damaged(at, "is none: it has no checksum")),
-    }
-}
-
-/// A part of an archive.
-#[derive(Debug)]
-struct Body {
-    source: Arc<dyn SectorSource>,
-    offset: u64,
-    len: u64,
-}
-
-impl SectorSource for Body {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        within(self.len, offset, buffer.len(), Kind::Damaged)?;
-        self.source.read_at(self.offset + offset, buffer)
-    }
-
-    fn next_extent(&self, offset: u64) -> Option<Extent> {
-        let found = self.source.next_extent(self.offset.checked_add(offset)?)?;
-        let end = found.end().min(self.offset + self.len);
-        Extent::new(found.start().checked_sub(self.offset)?, end.checked_sub(self.offset)?)
-    }
-
-    fn file_range_at(&self, offset: u64) -> Option<(&std::path::Path, u64, u64)> {
-        let left = self.len.checked_sub(offset)?;
-        let (path, at, len) = self.source.file_range_at(self.offset + offset)?;
-        Some((path, at, len.min(left)))
     }
 }

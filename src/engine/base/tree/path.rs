@@ -89,6 +89,19 @@ impl TreePath {
         Some((Self(parents.to_vec()), name))
     }
 
+    /// The path without its first `count` names; none if nothing would be left.
+    #[must_use]
+    pub fn without(&self, count: usize) -> Option<Self> {
+        let rest = self.0.get(count..).filter(|rest| !rest.is_empty() || count == 0)?;
+        Some(Self(rest.to_vec()))
+    }
+
+    /// The path of `below` in this directory.
+    #[must_use]
+    pub fn append(&self, below: &Self) -> Self {
+        Self(self.0.iter().chain(&below.0).cloned().collect())
+    }
+
     /// The path of `name` in this directory.
     #[must_use]
     pub fn join(&self, name: &Name) -> Self {
@@ -141,6 +154,16 @@ mod tests {
         assert!(TreePath::new(&[b'a'; 255]).is_ok());
         assert!(TreePath::new(&[b'a'; 256]).unwrap_err().to_string().contains("255 bytes"));
         assert!(TreePath::new(&b"a/".repeat(2049)).unwrap_err().to_string().contains("4096"));
+    }
+
+    #[test]
+    fn paths_are_cut_and_joined() {
+        let path = |text: &str| TreePath::new(text.as_bytes()).unwrap();
+        assert_eq!(path("a/b/c").without(2), Some(path("c")));
+        assert_eq!(path("a/b").without(2), None);
+        assert_eq!(path("/").without(0), Some(path("/")));
+        assert_eq!(path("/").without(1), None);
+        assert_eq!(path("a/b").append(&path("c")), path("a/b/c"));
     }
 
     #[test]
