@@ -106,7 +106,8 @@ impl Client {
     }
 
     /// When what begins now must be done.
-    pub(super) fn deadline(&self) -> Instant {
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
         self.wire.deadline()
     }
 

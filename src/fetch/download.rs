@@ -19,18 +19,23 @@ use crate::engine::base::{
 const BATCH: usize = 256 << 10;
 
 /// What is fetched.
-#[derive(Debug)]
 pub struct Wanted<'a> {
     /// From where.
     pub uri: &'a Uri,
-    /// What is sent along.
-    pub headers: &'a Headers,
+    /// What is sent along; asked before every try, since a token may have expired.
+    pub headers: &'a dyn Fn() -> Result<Headers, Error>,
     /// Its digest, if it is known: `sha256:` and 64 hexadecimal digits.
     pub digest: Option<&'a str>,
     /// Its length, if it is known.
     pub len: Option<u64>,
     /// It may not be longer.
     pub limit: u64,
+}
+
+impl std::fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wanted").field("uri", &shown(self.uri)).finish_non_exhaustive()
+    }
 }
 
 /// What was fetched.
@@ -87,7 +92,7 @@ impl Client {
         deadline: Instant,
         progress: &dyn Progress,
     ) -> Result<(), Fault> {
-        let mut headers = wanted.headers.clone();
+        let mut headers = (wanted.headers)()?;
         // The rest alone is asked for where the tag makes sure that it belongs to the beginning.
         if let Some(tag) = arrived.tag.as_ref().filter(|_| arrived.len > 0) {
             let range = HeaderValue::try_from(format!("bytes={}-", arrived.len));

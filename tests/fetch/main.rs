@@ -4,6 +4,7 @@
 //! does, a test ends within seconds and nothing partial is returned.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+mod registry;
 mod server;
 
 use std::thread::sleep;
@@ -62,8 +63,13 @@ impl Desk {
 
     fn get(&self, url: &str, digest: Option<&str>) -> Result<Fetched, Error> {
         let uri = url.parse().unwrap();
-        let wanted =
-            Wanted { uri: &uri, headers: &self.headers, digest, len: None, limit: ROOM / 2 };
+        let wanted = Wanted {
+            uri: &uri,
+            headers: &|| Ok(self.headers.clone()),
+            digest,
+            len: None,
+            limit: ROOM / 2,
+        };
         let start = Instant::now();
         let got = self.client.download(&wanted, &self.scratch, &Silent);
         assert!(start.elapsed() < Duration::from_secs(8), "{url} took {:?}", start.elapsed());
@@ -278,7 +284,13 @@ fn a_long_body_is_refused_before_it_is_read_where_scratch_is_small() {
     let desk = Desk::new(client_with(rules(), Vec::new()));
     let small = Scratch::new(desk._directory.path(), 1 << 20);
     let uri = server.at("/body").parse().unwrap();
-    let wanted = Wanted { uri: &uri, headers: &desk.headers, digest: None, len: None, limit: ROOM };
+    let wanted = Wanted {
+        uri: &uri,
+        headers: &|| Ok(desk.headers.clone()),
+        digest: None,
+        len: None,
+        limit: ROOM,
+    };
     let error = desk.client.download(&wanted, &small, &Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::NoSpace);
     let text = error.to_string();
