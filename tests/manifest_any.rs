@@ -46,6 +46,7 @@ proptest! {
         image.spec.boot.as_mut().unwrap().sector.as_mut().unwrap().message = Some(message);
         image.spec.disk = Some(vmimage::manifest::types::Disk {
             size: Some(vmimage::manifest::Size(vmimage::units::ByteSize::bytes(size * 512))),
+            ..Default::default()
         });
         let text = serde_json::to_string(&image).unwrap();
         prop_assert_eq!(&parse(&text, &[]).unwrap()[0].image, &image);

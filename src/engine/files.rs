@@ -167,7 +167,7 @@ fn wrap(format: &Format) -> Option<wrap::Wrap> {
 fn form(image: &VMImage, format: &Format) -> Form {
     Form::Image(match format.kind {
         FormatKind::Raw if format.preset == Some(Preset::Gce) => return Form::GceTar,
-        FormatKind::Raw => Params::Raw,
+        FormatKind::Raw | FormatKind::Iso => Params::Raw,
         FormatKind::Qcow2 => Params::Qcow2(qcow2_params(format)),
         FormatKind::Vmdk => Params::Vmdk(vmdk_params(format)),
         FormatKind::Vhd => Params::Vhd(vhd_params(format)),

@@ -10,6 +10,7 @@
 pub mod check;
 pub mod hash;
 pub mod parse;
+pub mod partition_types;
 pub mod path;
 pub mod presets;
 mod quantity;

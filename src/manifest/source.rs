@@ -6,7 +6,7 @@ use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
 use super::FieldPath;
-use super::types::{Inline, Source, Spec};
+use super::types::{Inline, Partition, Source, Spec, Step};
 
 /// All inline bytes of a document together may be at most this many.
 pub const MAX_INLINE: usize = 128 << 10;
@@ -22,12 +22,56 @@ pub enum InlineError {
     Members,
 }
 
-/// Every source in `spec` with the path of its field.
+/// Every source in `spec` with the path of its field, in the order of the document.
 #[must_use]
 pub fn sources(spec: &Spec) -> Vec<(FieldPath, &Source)> {
+    let mut found = Vec::new();
     let sector = spec.boot.as_ref().and_then(|boot| boot.sector.as_ref());
-    let source = sector.and_then(|sector| sector.source.as_ref());
-    source.map(|source| (FieldPath::new("spec.boot.sector.source"), source)).into_iter().collect()
+    if let Some(source) = sector.and_then(|sector| sector.source.as_ref()) {
+        found.push((FieldPath::new("spec.boot.sector.source"), source));
+    }
+    for (path, partition) in partitions(spec) {
+        found.extend(partition.contents.iter().enumerate().filter_map(|step| of_step(&path, step)));
+        found.extend(partition.source.as_ref().map(|source| (path.member("source"), source)));
+    }
+    let steps = spec.iso.iter().flat_map(|iso| iso.contents.iter().enumerate());
+    found.extend(steps.filter_map(|step| of_step(&FieldPath::new("spec.iso"), step)));
+    found
+}
+
+/// Every partition in `spec` with the path of its field.
+pub fn partitions(spec: &Spec) -> impl Iterator<Item = (FieldPath, &Partition)> {
+    let list = spec.disk.iter().flat_map(|disk| disk.partitions.iter().enumerate());
+    list.map(|(at, partition)| (FieldPath::new("spec.disk.partitions").index(at), partition))
+}
+
+/// Every step in `spec` with the path of its field.
+pub fn steps(spec: &Spec) -> impl Iterator<Item = (FieldPath, &Step)> {
+    let disk = partitions(spec).map(|(path, partition)| (path, &partition.contents));
+    let iso = spec.iso.iter().map(|iso| (FieldPath::new("spec.iso"), &iso.contents));
+    disk.chain(iso).flat_map(|(path, steps)| {
+        let path = path.member("contents");
+        steps.iter().enumerate().map(move |(at, step)| (path.index(at), step))
+    })
+}
+
+/// The source of a step, if it has one.
+#[must_use]
+pub fn step_source(step: &Step) -> Option<(&'static str, &Source)> {
+    let file = step.file.as_ref().and_then(|file| file.source.as_ref());
+    None.or(step.archive.as_ref().map(|archive| ("archive", &archive.source)))
+        .or(step.image.as_ref().map(|image| ("image", &image.source)))
+        .or(step.from_image.as_ref().map(|image| ("fromImage", &image.source)))
+        .or(file.map(|source| ("file", source)))
+        .or(step.service.as_ref().map(|service| ("service", &service.source)))
+}
+
+fn of_step<'a>(
+    parent: &FieldPath,
+    (at, step): (usize, &'a Step),
+) -> Option<(FieldPath, &'a Source)> {
+    let (member, source) = step_source(step)?;
+    Some((parent.member("contents").index(at).member(member).member("source"), source))
 }
 
 /// The bytes that stand in the document.

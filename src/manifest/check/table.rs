@@ -136,7 +136,7 @@ fn sector_member(spec: &Spec) -> Vec<Found> {
 
 fn source_member(spec: &Spec) -> Vec<Found> {
     let sources = source::sources(spec).into_iter();
-    let wrong = sources.filter(|(_, source)| source.inline.is_some() == source.file.is_some());
+    let wrong = sources.filter(|(_, source)| source.kinds().len() != 1);
     wrong.map(|(path, _)| Found { path, detail: None }).collect()
 }
 
@@ -158,8 +158,9 @@ fn arm(spec: &Spec) -> Vec<Found> {
 }
 
 fn nothing(spec: &Spec) -> Vec<Found> {
-    let size = spec.disk.as_ref().and_then(|disk| disk.size);
-    when(spec.boot.is_none() && size.is_none(), "spec")
+    let disk = spec.disk.as_ref();
+    let filled = disk.is_some_and(|disk| disk.size.is_some() || !disk.partitions.is_empty());
+    when(spec.boot.is_none() && spec.iso.is_none() && !filled, "spec")
 }
 
 /// `spec.disk.size` if it is given and `wrong`.

@@ -25,6 +25,10 @@ pub struct Format {
     #[serde(rename = "type")]
     pub kind: FormatKind,
 
+    /// The medium that the file holds. Omitted: the only one; type iso holds the ISO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Medium>,
+
     /// Compresses the whole file.
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = "none"))]
@@ -64,6 +68,19 @@ pub struct Format {
     pub vagrant: Option<Vagrant>,
 }
 
+/// What an image file holds.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Medium {
+    /// spec.disk, or the boot sector.
+    Disk,
+    /// spec.iso.
+    Iso,
+}
+
 /// An image file format.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -84,6 +101,8 @@ pub enum FormatKind {
     Vhdx,
     /// VirtualBox' format.
     Vdi,
+    /// The bytes of spec.iso.
+    Iso,
     /// A virtual machine in one file: an OVF descriptor made of spec.machine, a streamOptimized
     /// VMDK and a manifest of digests.
     Ova,
@@ -150,13 +169,14 @@ impl Format {
 
 impl FormatKind {
     /// All types.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Raw,
         Self::Qcow2,
         Self::Vmdk,
         Self::Vhd,
         Self::Vhdx,
         Self::Vdi,
+        Self::Iso,
         Self::Ova,
         Self::Box,
     ];
@@ -171,6 +191,7 @@ impl FormatKind {
             Self::Vhd => "vhd",
             Self::Vhdx => "vhdx",
             Self::Vdi => "vdi",
+            Self::Iso => "iso",
             Self::Ova => "ova",
             Self::Box => "box",
         }

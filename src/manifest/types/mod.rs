@@ -5,27 +5,47 @@
 //! default changes no hash).
 
 mod build;
+mod contents;
+mod disk;
+mod filesystem;
 mod format;
+mod iso;
 mod machine;
 mod options;
 mod publish;
+mod scalar;
+mod source;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
-use super::size::Size;
 pub use build::{
     Build, LocalReference, MaxAttempts, Resources, TaintEffect, TimeoutSeconds, Toleration,
     TolerationOperator,
 };
-pub use format::{Format, FormatKind, Preset, Wrap};
+pub use contents::{
+    Archive, ArchiveFormat, Device, DeviceKind, DeviceSet, DeviceSetName, Directory, File,
+    FromImage, Fstab, FstabEntry, Hardlink, HostEntry, Hostname, Hosts, Id, Image, ImageFormat,
+    Owner, Remove, Service, Step, Symlink,
+};
+pub use disk::{Disk, Partition, PartitionTable, SectorSize};
+pub use filesystem::{
+    Btrfs, ByteOrder, Erofs, ErofsCompression, Ext, Ffs, FfsVersion, Filesystem, FilesystemKind,
+    Floppy, Headroom, Squashfs, SquashfsCompression, Swap, Vfat,
+};
+pub use format::{Format, FormatKind, Medium, Preset, Wrap};
+pub use iso::{Iso, IsoLevel};
 pub use machine::{Cpus, DiskBus, Firmware, Machine, Nic, OsType};
 pub use options::{
     AdapterType, Compat, Compression, Ova, OvaManifest, Preallocation, Provider, Qcow2, Vagrant,
     Vdi, VdiSubformat, Vhd, VhdSizing, VhdSubformat, Vhdx, Vmdk, VmdkSubformat,
 };
 pub use publish::{AccessMode, Files, Pvc, Target};
+pub use scalar::{Mode, Moment, Path};
+pub use source::{
+    CaBundle, ClaimFile, Decompress, Http, Inline, KeyReference, Oci, Selection, Source,
+};
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -76,6 +96,10 @@ pub struct Spec {
     /// The disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
+
+    /// An ISO 9660 image, instead of the disk or beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iso: Option<Iso>,
 
     /// The image files to make of it, each with its own name. `vmimage build` and `files` targets
     /// write each as `<image>.<name>`; `pvc` targets always hold raw content.
@@ -157,54 +181,6 @@ pub struct Sector {
     pub source: Option<Source>,
 }
 
-/// Where an input comes from: exactly one of inline and file; digest may stand beside it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::source()))]
-pub struct Source {
-    /// The bytes themselves. All inline bytes of a document together are at most 128 KiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inline: Option<Inline>,
-
-    /// A file beside the document, as a path relative to it. On the desk only: a cluster cannot
-    /// reach it and refuses it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096))]
-    pub file: Option<String>,
-
-    /// The SHA-256 that the bytes must have, as `sha256:` and 64 hexadecimal digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
-    pub digest: Option<String>,
-}
-
-/// Bytes in the document: exactly one member.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["text", "base64"], rules::message::INLINE)))]
-pub struct Inline {
-    /// Text, taken as UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 131_072))]
-    pub text: Option<String>,
-
-    /// Bytes in base64 (RFC 4648, section 4, with padding). White space is ignored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 180_224))]
-    pub base64: Option<String>,
-}
-
-/// The disk.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::disk()))]
-pub struct Disk {
-    /// The virtual size, in whole sectors of 512 bytes: `64Mi`. Omitted: as large as the content.
-    /// A volume's disk is in any case padded to a multiple of 1 MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<Size>,
-}
-
 fn default_formats() -> Vec<Format> {
     vec![Format::default()]
 }
@@ -215,6 +191,7 @@ impl Default for Spec {
             architecture: Architecture::default(),
             boot: None,
             disk: None,
+            iso: None,
             formats: default_formats(),
             machine: Machine::default(),
             publish: Vec::new(),

@@ -4,112 +4,57 @@
 //! message for every rule here (a test compares them). Invariant: every message names what is
 //! allowed.
 
+mod disk;
+mod filesystem;
+pub(super) mod message;
+
 use serde_json::{Value, json};
+
+pub(super) use disk::{disk, partition};
+pub(super) use filesystem::{btrfs, ext, ffs, filesystem, squashfs, swap, vfat};
 
 use super::presets::{LARGEST, PRESETS, Rules, Setting};
 use super::types::FormatKind;
-
-/// Messages that a CEL rule and a row of `check` share.
-pub(super) mod message {
-    pub(in super::super) const BOOT: &str = "boot needs its member sector";
-    pub(in super::super) const SECTOR: &str = "sector needs exactly one of: message, source";
-    pub(in super::super) const SOURCE: &str = "source needs exactly one of: inline, file";
-    pub(in super::super) const INLINE: &str = "inline needs exactly one of: text, base64";
-    pub(in super::super) const TARGET: &str = "a publish entry needs exactly one of: pvc, files";
-    pub(in super::super) const FILE: &str =
-        "source.file works on a desk only; in a cluster use source.inline";
-    pub(in super::super) const ARM: &str =
-        "boot.sector is a BIOS program for x86; arm64 has no BIOS: use architecture amd64 or i386";
-    pub(in super::super) const NOTHING: &str =
-        "nothing to build: add boot, or disk.size for an empty disk";
-    pub(in super::super) const OPTIONS: &str = "options stand in the member that is named after the type; those of another type need that type";
-    pub(in super::super) const QCOW2_PREALLOCATION: &str =
-        "Compression and preallocation not supported at the same time";
-    pub(in super::super) const QCOW2_ZSTD: &str = "Non-zlib compression type is only supported with compatibility level 1.1 and above: use compat \"1.1\" or compression zlib";
-    pub(in super::super) const QCOW2_LAZY: &str =
-        "Lazy refcounts only supported with compatibility level 1.1 and above: use compat \"1.1\"";
-    pub(in super::super) const QCOW2_CLUSTER: &str =
-        "Cluster size must be a power of two between 512 and 2048k";
-    pub(in super::super) const VHDX_BLOCK: &str =
-        "Block size must be a power of two between 1Mi and 256Mi";
-    pub(in super::super) const PRESET_TYPE: &str = "this preset is for other types: azure vhd; aws raw, vmdk, vhd, vhdx, ova; gce raw; vsphere vmdk, ova; virtualbox vdi, vmdk, vhd, ova; hyperv vhdx, vhd; kubevirt raw, qcow2";
-    pub(in super::super) const PRESET_OPTION: &str =
-        "the preset needs another value here: leave the option out";
-    pub(in super::super) const PRESET_WRAP: &str =
-        "the platform of this preset takes no wrapped file (only kubevirt does): leave wrap out";
-    pub(in super::super) const WRAP_TYPE: &str =
-        "ova and box are archives of compressed disks already: leave wrap out";
-    pub(in super::super) const WRAP_FLAT: &str = "monolithicFlat makes two files, which cannot be wrapped as one: use another subformat or leave wrap out";
-    pub(in super::super) const MEMORY: &str =
-        "machine.memory must be whole MiB, at least 4Mi and at most 6Ti";
-    pub(in super::super) const VSPHERE_VIRTIO: &str =
-        "vSphere has no virtio: use another machine.diskBus and machine.nic, or no preset";
-    pub(in super::super) const ARM_FIRMWARE: &str = "arm64 has no BIOS: use firmware efi";
-    pub(in super::super) const MANIFEST_NAME: &str =
-        "the name build.json is taken by the build manifest; choose another";
-    pub(in super::super) const FORMAT_NAMES: &str =
-        "every format needs its own name (when none is given, it is made of type and wrap)";
-    pub(in super::super) const CLAIM_NAMES: &str =
-        "two entries cannot share one claim: every pvc.name may be used once";
-    pub(in super::super) const POD_ACCESS: &str =
-        "ReadWriteOncePod cannot be combined with other access modes";
-    pub(in super::super) const SECTORS: &str =
-        "disk.size must be whole sectors of 512 bytes, at least one";
-    pub(in super::super) const LARGEST: &str =
-        "disk.size can be at most 8 EiB less 1 GiB, the largest disk of QEMU";
-    pub(in super::super) const LARGEST_QCOW2: &str = "a qcow2 file with clusters of 64 KiB holds at most 2 PiB, with 512 bytes 128 GiB, four times as much with each doubling; use larger clusters, type raw or a smaller disk.size";
-    pub(in super::super) const LARGEST_OTHER: &str =
-        "the disk is larger than the format can tell: vhd 2040 GiB, vhdx 64 TiB, vdi 16 TiB";
-    pub(in super::super) const REQUEST: &str =
-        "pvc.request must hold the disk, which is disk.size rounded up to whole MiB";
-    pub(in super::super) const FILES_REQUEST: &str =
-        "files.pvc.request must be more than 0: leave it out, or ask for what the files need";
-    pub(in super::super) const TOLERATION_KEY: &str =
-        "a toleration without key needs operator: Exists";
-    pub(in super::super) const TOLERATION_VALUE: &str =
-        "a toleration with operator: Exists has no value";
-    pub(in super::super) const TOLERATION_SECONDS: &str =
-        "tolerationSeconds needs effect: NoExecute";
-}
 
 /// "Exactly one of these members".
 pub(super) fn union(members: &[&str], message: &str) -> Value {
     json!([one_of(members, message)])
 }
 
-fn one_of(members: &[&str], message: &str) -> Value {
+pub(super) fn one_of(members: &[&str], message: &str) -> Value {
     let has: Vec<String> = members.iter().map(|m| format!("has(self.{m})")).collect();
     json!({"rule": format!("[{}].exists_one(x, x)", has.join(", ")), "message": message})
 }
 
+/// The kinds of sources.
+pub(super) const SOURCES: [&str; 7] =
+    ["inline", "configMapKeyRef", "secretKeyRef", "pvc", "http", "oci", "file"];
+
 /// The rules of a source.
 pub(super) fn source() -> Value {
     json!([
-        one_of(&["inline", "file"], message::SOURCE),
+        one_of(&SOURCES, message::SOURCE),
+        {
+            "rule": "!(has(self.http) || has(self.pvc) || has(self.oci)) || has(self.digest) || (has(self.allowMutable) && self.allowMutable) || (has(self.oci) && self.oci.image.contains('@sha256:'))",
+            "message": message::SOURCE_DIGEST,
+        },
         {"rule": "!has(self.file)", "message": message::FILE},
     ])
 }
 
-/// The rules of the disk. Quantities of 1 Pi and more have no integer in CEL, so sectors are
-/// counted in the text: with a suffix it is a multiple of 1024.
-pub(super) fn disk() -> Value {
-    json!([
-        {
-            "rule": "!has(self.size) || (type(self.size) == int ? self.size > 0 && self.size % 512 == 0 : self.size.matches('^[0-9]+$') ? int(self.size) > 0 && int(self.size) % 512 == 0 : !self.size.matches('^0+[KMGTPE]i$'))",
-            "message": message::SECTORS,
-        },
-        {
-            "rule": "!has(self.size) || quantity(string(self.size)).compareTo(quantity('9223372035781033984')) <= 0",
-            "message": message::LARGEST,
-        },
-    ])
+/// The rules of a device.
+pub(super) fn device() -> Value {
+    json!([{
+        "rule": "self.type in ['char', 'block'] ? has(self.major) && has(self.minor) : !has(self.major) && !has(self.minor)",
+        "message": message::DEVICE,
+    }])
 }
 
 /// The rules of one format.
 pub(super) fn format() -> Value {
     let foreign: Vec<String> = FormatKind::ALL
         .into_iter()
-        .filter(|kind| *kind != FormatKind::Raw)
+        .filter(|kind| !matches!(kind, FormatKind::Raw | FormatKind::Iso))
         .map(|kind| format!("(!has(self.{kind}) || self.type == '{kind}')", kind = kind.as_str()))
         .collect();
     let wrapped = "has(self.wrap) && self.wrap != 'none'";
@@ -182,7 +127,7 @@ pub(super) fn vhdx() -> Value {
 }
 
 /// The size `field`, if it is given, is one of these.
-fn size_in(field: &str, sizes: &[String]) -> String {
+pub(super) fn size_in(field: &str, sizes: &[String]) -> String {
     let size = format!("quantity(string(self.{field}))");
     let sizes = sizes.join(", ");
     format!("!has(self.{field}) || ({size}.isInteger() && {size}.asInteger() in [{sizes}])")
