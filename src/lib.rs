@@ -11,6 +11,8 @@ pub mod cli;
 #[cfg(feature = "operator")]
 pub mod controller;
 pub mod engine;
+#[cfg(feature = "cli")]
+pub mod fetch;
 pub mod inspect;
 pub mod manifest;
 #[cfg(feature = "operator")]

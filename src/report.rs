@@ -28,6 +28,8 @@ pub enum Code {
     VolumeTooSmall,
     /// The volume already holds other content.
     VolumeHoldsOther,
+    /// A source lies where the operator's rules do not let a build reach.
+    SourceRefused,
     /// Reading or writing failed.
     Io,
     /// The deadline passed or the pod was told to stop.
@@ -52,12 +54,13 @@ pub enum Class {
 
 impl Code {
     /// All codes but the fallback.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::InvalidDocument,
         Self::InvalidInput,
         Self::VolumeTooSmall,
         Self::VolumeHoldsOther,
+        Self::SourceRefused,
         Self::Io,
         Self::Stopped,
         Self::Bug,
@@ -72,6 +75,7 @@ impl Code {
             Self::InvalidInput => 66,
             Self::VolumeTooSmall => 67,
             Self::VolumeHoldsOther => 68,
+            Self::SourceRefused => 77,
             Self::Io => 74,
             Self::Stopped => 75,
             Self::Bug | Self::Unknown => 70,
@@ -85,7 +89,8 @@ impl Code {
             Self::InvalidDocument
             | Self::InvalidInput
             | Self::VolumeTooSmall
-            | Self::VolumeHoldsOther => Class::Terminal,
+            | Self::VolumeHoldsOther
+            | Self::SourceRefused => Class::Terminal,
             Self::Io | Self::Stopped => Class::Transient,
             Self::Ok | Self::Bug | Self::Unknown => Class::Bug,
         }
@@ -100,6 +105,7 @@ impl Code {
             Self::InvalidInput => "InvalidInput",
             Self::VolumeTooSmall => "VolumeTooSmall",
             Self::VolumeHoldsOther => "VolumeHoldsOther",
+            Self::SourceRefused => "SourceRefused",
             Self::Io => "Io",
             Self::Stopped => "Stopped",
             Self::Bug => "Bug",

@@ -24,7 +24,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::filesystem", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
     ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
-    ("oci", &["units", "engine::base", "engine::codec", "engine::archive"]),
+    ("fetch", &["units", "engine::base"]),
+    ("oci", &["units", "engine::base", "engine::codec", "engine::archive", "fetch"]),
     (
         "engine",
         &[

@@ -116,6 +116,7 @@ pub const fn code_of(kind: Kind) -> Code {
     match kind {
         Kind::Document => Code::InvalidDocument,
         Kind::Input | Kind::Damaged | Kind::Unsupported => Code::InvalidInput,
+        Kind::Refused => Code::SourceRefused,
         Kind::NoSpace => Code::VolumeTooSmall,
         Kind::Io => Code::Io,
         Kind::Cancelled => Code::Stopped,

@@ -22,7 +22,7 @@ Examples:
   vmimage convert --from raw a.raw a.vmdk  the same disk in another format
 
 Exit status: 0 done, 2 wrong usage, 3 images differ, 4 an image leaks room, 65 the document or what
-is asked for is not valid, 66 an input is missing or wrong, 67 no room, 70 a defect of vmimage, 74 reading or writing failed, 130 interrupted.";
+is asked for is not valid, 66 an input is missing or wrong, 67 no room, 70 a defect of vmimage, 74 reading or writing failed, 77 a source that the rules refuse, 130 interrupted.";
 
 const BUILD_EXAMPLES: &str = "\
 Examples:

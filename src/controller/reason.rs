@@ -54,6 +54,8 @@ pub(super) enum Reason {
     VolumeTooSmall,
     /// The volume holds something that is not ours.
     VolumeHoldsOther,
+    /// A source lies where the operator's rules do not let a build reach.
+    SourceRefused,
     /// The builder used more memory than its limit.
     OutOfMemory,
     /// The attempt took longer than `build.timeoutSeconds`.
@@ -95,6 +97,7 @@ impl Reason {
             Self::InvalidInput => "InvalidInput",
             Self::VolumeTooSmall => "VolumeTooSmall",
             Self::VolumeHoldsOther => "VolumeHoldsOther",
+            Self::SourceRefused => "SourceRefused",
             Self::OutOfMemory => "OutOfMemory",
             Self::Timeout => "Timeout",
             Self::PodLost => "PodLost",

@@ -174,6 +174,7 @@ const fn reason(code: Code) -> Reason {
         Code::InvalidInput => Reason::InvalidInput,
         Code::VolumeTooSmall => Reason::VolumeTooSmall,
         Code::VolumeHoldsOther => Reason::VolumeHoldsOther,
+        Code::SourceRefused => Reason::SourceRefused,
         Code::Io => Reason::InputOutput,
         Code::Stopped => Reason::PodLost,
         Code::Ok | Code::Bug | Code::Unknown => Reason::Bug,

@@ -44,6 +44,8 @@ pub enum Kind {
     Damaged,
     /// An image that is being read uses a feature that is not supported.
     Unsupported,
+    /// A rule of whoever runs the program forbids it.
+    Refused,
     /// There is no room for the output.
     NoSpace,
     /// Reading or writing failed.

@@ -1,0 +1,182 @@
+//! The HTTP library's part: connections, TLS, name resolution under the guard, proxies.
+//!
+//! Follows no redirect and repeats nothing (see `client`). Invariant: every address that is
+//! connected to was judged by the guard, and none is looked up a second time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::config::Config;
+use ureq::http::{HeaderMap, Request, Response, Uri};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body};
+
+use super::guard::{Guard, host};
+use super::proxy::Proxies;
+use crate::engine::base::{Error, Kind};
+
+/// Bytes of all headers of an answer.
+const MAX_HEADERS: usize = 64 << 10;
+/// A bundle of certificates may be so long.
+const MAX_BUNDLE: usize = 4 << 20;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Until a connection is made, with TLS.
+    pub connect: Duration,
+    /// Until the next bytes come.
+    pub idle: Duration,
+    /// One input, with all repetitions.
+    pub total: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            idle: Duration::from_secs(30),
+            total: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Makes single requests.
+#[derive(Clone, Debug)]
+pub(super) struct Wire {
+    agent: Agent,
+    proxies: Arc<Proxies>,
+    times: Times,
+}
+
+/// Resolves names and judges what it finds.
+#[derive(Debug)]
+struct Guarded {
+    guard: Arc<Guard>,
+    inner: DefaultResolver,
+}
+
+impl Resolver for Guarded {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.inner.resolve(uri, config, timeout)?;
+        if !self.guard.is_proxy(uri) {
+            let host = host(uri).unwrap_or_default();
+            for address in &found {
+                let judged = self.guard.address(&host, address.ip());
+                judged.map_err(|refusal| ureq::Error::Other(Box::new(refusal)))?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Wire {
+    /// Connections that trust the public authorities and those in `bundles` (PEM).
+    pub(super) fn new(
+        guard: &Arc<Guard>,
+        proxies: &Arc<Proxies>,
+        times: Times,
+        bundles: &[Vec<u8>],
+    ) -> Result<Self, Error> {
+        let mut roots: Vec<Certificate<'static>> = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .map(|der| Certificate::from_der(der))
+            .collect();
+        for bundle in bundles {
+            roots.extend(certificates(bundle)?);
+        }
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::from(roots))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .max_response_header_size(MAX_HEADERS)
+            .user_agent(concat!("vmimage/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .timeout_resolve(Some(times.connect))
+            .timeout_connect(Some(times.connect))
+            .timeout_per_read(Some(times.idle))
+            .timeout_per_write(Some(times.idle))
+            .timeout_recv_response(Some(times.idle))
+            .build();
+        let resolver = Guarded { guard: Arc::clone(guard), inner: DefaultResolver::default() };
+        let agent = Agent::with_parts(config, DefaultConnector::default(), resolver);
+        Ok(Self { agent, proxies: Arc::clone(proxies), times })
+    }
+
+    /// When what begins now must be done.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.times.total
+    }
+
+    /// Asks once.
+    pub(super) fn get(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request = Request::get(uri.clone()).body(())?;
+        request.headers_mut().extend(headers.clone());
+        let left = deadline.saturating_duration_since(Instant::now());
+        let request = self
+            .agent
+            .configure_request(request)
+            .proxy(self.proxies.of(uri))
+            .timeout_global(Some(left.max(Duration::from_millis(1))))
+            .build();
+        self.agent.run(request)
+    }
+}
+
+/// The certificates of a bundle, at least one.
+fn certificates(bundle: &[u8]) -> Result<Vec<Certificate<'static>>, Error> {
+    let wrong = |why: &str| {
+        Error::new(Kind::Input, format!("the CA bundle {why}; needed are PEM certificates"))
+    };
+    if bundle.len() > MAX_BUNDLE {
+        return Err(wrong(&format!("has {} bytes, {MAX_BUNDLE} are allowed", bundle.len())));
+    }
+    let mut found = Vec::new();
+    for item in parse_pem(bundle) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => found.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(wrong(&format!("is damaged ({error})"))),
+        }
+    }
+    if found.is_empty() {
+        return Err(wrong("holds no certificate"));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_bundle_is_refused() {
+        for (text, wanted) in [
+            ("", "holds no certificate"),
+            ("hello", "holds no certificate"),
+            ("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", "is damaged"),
+        ] {
+            let error = certificates(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+}
