@@ -110,7 +110,12 @@ pub(crate) fn full() -> Tree {
     *tree.meta_mut(odd).0 = Meta { mode: 0o7654, uid: 4_000_000_000, gid: 65_534, modified };
     set(&mut tree, odd, b"user.comment", b"hello");
     set(&mut tree, odd, b"user.empty", b"");
-    set(&mut tree, odd, b"security.capability", &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    set(
+        &mut tree,
+        odd,
+        b"security.capability",
+        &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    );
     let directory = tree.find(&TreePath::new(b"d").unwrap()).unwrap();
     set(&mut tree, directory, b"trusted.big", &noise(3000, 7));
     tree
@@ -121,8 +126,7 @@ pub(crate) fn many(count: usize) -> Tree {
     let mut tree = tree();
     let (meta, origin) = (Meta::directory(TIME), Origin::new("test"));
     let name = |text: &str| Name::new(text.as_bytes()).unwrap();
-    let directory =
-        tree.put(Tree::ROOT, name("many"), Kind::directory(), meta, &origin).unwrap();
+    let directory = tree.put(Tree::ROOT, name("many"), Kind::directory(), meta, &origin).unwrap();
     for number in 0..count {
         let text = format!("file number {number}");
         tree.put(directory, name(&text), bytes(b""), Meta::file(TIME), &origin).unwrap();
