@@ -213,7 +213,7 @@ impl Checksums {
                 let last = items.last_mut().filter(|(start, count)| {
                     start + u64::from(*count) * rules.sector == at
                         && (*count as usize) < most
-                        && !chunk_begins
+                        && (*count == 0 || !chunk_begins)
                 });
                 let Some((_, count)) = last else {
                     items.push((at, 0));

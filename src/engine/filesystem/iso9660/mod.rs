@@ -1,26 +1,34 @@
-//! iso9660.
+//! ISO 9660 with Rock Ridge, Joliet and El Torito: a tree becomes an image, an image a tree.
+//!
+//! Knows no boot loader and no partition table: what lies in the system area is made by whoever asks
+//! for it, once the places of all files are known. Invariants: every place is decided from the tree's
+//! metadata, no content is read in `plan`; files with several names share one extent. Times are
+//! clamped to 1900 to 2155. Extended attributes have no place and are refused (or left out, where
+//! `drop_attributes` says so); owners and modes are in Rock Ridge alone.
 
-use std::sync::Arc;
+mod boot;
+mod date;
+mod geometry;
+mod image;
+mod layout;
+mod names;
+mod ondisk;
+mod params;
+mod read;
+mod records;
+mod susp;
+mod volume;
+mod write;
 
-use super::{Facts, Planned, Request};
-use crate::engine::base::tree::{Limits, Tree};
-use crate::engine::base::{Error, Kind, SectorSource};
+use super::{Planned, Request};
+use crate::engine::base::Error;
 
-/// Parameters.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Params {}
+pub use params::{
+    Appended, BootEntry, BootImage, Emulation, Level, Params, Places, Platform, SystemArea,
+};
+pub use read::{look, read};
 
-/// Plans.
-pub fn plan(_: &Params, _: &Request<'_>) -> Result<Box<dyn Planned>, Error> {
-    Err(Error::new(Kind::Unsupported, "not yet"))
-}
-
-/// What it is.
-pub fn look(_: &dyn SectorSource) -> Result<Option<Facts>, Error> {
-    Ok(None)
-}
-
-/// The tree.
-pub fn read(_: Arc<dyn SectorSource>, _: &Limits) -> Result<Tree, Error> {
-    Err(Error::new(Kind::Unsupported, "not yet"))
+/// Decides every place of an image.
+pub fn plan(params: &Params, request: &Request<'_>) -> Result<Box<dyn Planned>, Error> {
+    Ok(Box::new(write::Plan::new(params, request)?))
 }

@@ -1,0 +1,10 @@
+//! btrfs judged by the tools of btrfs-progs.
+//!
+//! Invariant: what is expected comes from these tools or from the tree, not from our own code.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+mod sample;
+#[path = "../support/tool.rs"]
+mod tool;
+mod write;
