@@ -8,8 +8,6 @@
 mod guest;
 #[path = "support/listing.rs"]
 mod listing;
-#[path = "support/tool.rs"]
-mod tool;
 #[expect(dead_code, reason = "other programs use the rest")]
 #[path = "support/trees.rs"]
 mod trees;
@@ -24,7 +22,9 @@ use listing::{ALL, Keeps};
 use trees::Grower;
 use uuid::Uuid;
 use vmimage::engine::base::{Extent, Placement, Scratch, SectorSource, Silent, Work};
-use vmimage::engine::filesystem::{self, Identity, Params, Request, Room};
+use vmimage::engine::filesystem::{
+    self, Identity, Params, Request, Room, btrfs, erofs, ext, fat, iso9660, squashfs,
+};
 
 const WORK: Work<'_> = Work { threads: 2, progress: &Silent };
 
@@ -122,26 +122,74 @@ fn show(cases: &[Case]) {
     }
 }
 
+fn case(
+    name: &'static str,
+    mount: &'static str,
+    params: Params,
+    tree: fn() -> Grower,
+    keeps: Keeps,
+) -> Case {
+    Case { name, mount, params, tree, keeps, room: TIGHT }
+}
+
+/// Whole seconds.
+const SECONDS: Keeps = Keeps { grain: 1_000_000_000, ..ALL };
+
 #[test]
-fn a_guest_sees_every_tree() {
-    use filesystem::{btrfs, erofs, ext, fat, iso9660, squashfs};
-    let fat = Keeps { owners: false, grain: 2_000_000_000, links: false, attributes: false };
-    let case =
-        |name, mount, params, tree, keeps| Case { name, mount, params, tree, keeps, room: TIGHT };
-    let second = Keeps { grain: 1_000_000_000, attributes: false, ..ALL };
+fn a_guest_sees_ext() {
+    let of = |variant| Params::Ext(ext::Params { variant, ..ext::Params::default() });
     show(&[
-        case("ext4", "ext4", Params::Ext(ext::Params::default()), trees::attributed, ALL),
-        case("btrfs", "btrfs", Params::Btrfs(btrfs::Params::default()), trees::attributed, ALL),
-        case("vfat", "vfat", Params::Fat(fat::Params::default()), trees::simple, fat),
-        case("iso", "iso9660", Params::Iso9660(iso9660::Params::default()), trees::unix, second),
-        case(
-            "squashfs",
-            "squashfs",
-            Params::Squashfs(squashfs::Params::default()),
-            trees::attributed,
-            Keeps { grain: 1_000_000_000, ..ALL },
-        ),
-        case("erofs", "erofs", Params::Erofs(erofs::Params::default()), trees::attributed, ALL),
-        case("sparse-ext4", "ext4", Params::Ext(ext::Params::default()), sparse, ALL),
+        case("ext4", "ext4", of(ext::Variant::Ext4), trees::attributed, ALL),
+        case("ext3", "ext3", of(ext::Variant::Ext3), trees::attributed, ALL),
+        case("ext2", "ext2", of(ext::Variant::Ext2), trees::attributed, ALL),
+        case("ext4-sparse", "ext4", of(ext::Variant::Ext4), sparse, ALL),
+        case("ext4-crowd", "ext4", of(ext::Variant::Ext4), || trees::crowd(65_000), ALL),
+    ]);
+}
+
+#[test]
+fn a_guest_sees_btrfs() {
+    let of = || Params::Btrfs(btrfs::Params::default());
+    show(&[
+        case("btrfs", "btrfs", of(), trees::attributed, ALL),
+        case("btrfs-sparse", "btrfs", of(), sparse, ALL),
+        case("btrfs-crowd", "btrfs", of(), || trees::crowd(65_000), ALL),
+    ]);
+}
+
+#[test]
+fn a_guest_sees_fat() {
+    let fat = Keeps { owners: false, grain: 2_000_000_000, links: false, attributes: false };
+    show(&[case("vfat", "vfat", Params::Fat(fat::Params::default()), trees::simple, fat)]);
+}
+
+#[test]
+fn a_guest_sees_an_iso() {
+    let keeps = Keeps { attributes: false, ..SECONDS };
+    let of = || Params::Iso9660(iso9660::Params::default());
+    show(&[
+        case("iso", "iso9660", of(), trees::unix, keeps),
+        case("iso-sparse", "iso9660", of(), sparse, keeps),
+    ]);
+}
+
+#[test]
+fn a_guest_sees_squashfs() {
+    let of = |compression| {
+        Params::Squashfs(squashfs::Params { compression, ..squashfs::Params::default() })
+    };
+    show(&[
+        case("gzip", "squashfs", of(squashfs::Compression::Gzip(6)), trees::attributed, SECONDS),
+        case("sparse", "squashfs", of(squashfs::Compression::Zstd(3)), sparse, SECONDS),
+        case("crowd", "squashfs", of(squashfs::Compression::Xz), || trees::crowd(65_000), SECONDS),
+    ]);
+}
+
+#[test]
+fn a_guest_sees_erofs() {
+    let of = || Params::Erofs(erofs::Params::default());
+    show(&[
+        case("erofs", "erofs", of(), trees::attributed, ALL),
+        case("crowd", "erofs", of(), || trees::crowd(65_000), ALL),
     ]);
 }

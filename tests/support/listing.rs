@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
+use vmimage::engine::base::Content;
 use vmimage::engine::base::tree::{Kind, Tree};
-use vmimage::engine::base::{Content, SectorSource as _};
 
 /// One name and what is known about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

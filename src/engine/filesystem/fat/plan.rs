@@ -416,7 +416,9 @@ fn label(identity: &Identity) -> Result<Option<[u8; 11]>, Error> {
     if bytes.starts_with(b" ") || bytes.ends_with(b" ") {
         return refused("it begins or ends with a space".to_owned());
     }
-    if let Some(bad) = label.chars().find(|c| !matches!(c, ' '..='~') || "\"*+,./:;<=>?[\\]|".contains(*c)) {
+    if let Some(bad) =
+        label.chars().find(|c| !matches!(c, ' '..='~') || "\"*+,./:;<=>?[\\]|".contains(*c))
+    {
         return refused(format!("it holds {bad:?}"));
     }
     let mut found = [b' '; 11];
@@ -437,7 +439,8 @@ fn serial(identity: &Identity) -> Result<u32, Error> {
     let hex = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let serial = u32::from_str_radix(&digits, 16).ok().filter(|_| hex);
     serial.ok_or_else(|| {
-        let message = format!("the serial number of a FAT volume is like ABCD-1234, not \"{text}\"");
+        let message =
+            format!("the serial number of a FAT volume is like ABCD-1234, not \"{text}\"");
         Error::new(Kind::Document, message)
     })
 }

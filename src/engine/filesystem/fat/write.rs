@@ -65,7 +65,9 @@ impl Image {
             return (Part::Root, geometry.root_at(), data);
         }
         let at = self.piece_after(offset);
-        let Some(piece) = self.layout.pieces.get(at) else { return (Part::Nothing, offset, self.len) };
+        let Some(piece) = self.layout.pieces.get(at) else {
+            return (Part::Nothing, offset, self.len);
+        };
         let (begin, end) = self.bounds(piece);
         if offset < begin { (Part::Nothing, offset, begin) } else { (Part::Piece(at), begin, end) }
     }
