@@ -42,7 +42,7 @@ fn what_does_not_fit_is_named_with_place_path_and_remedy() {
         ),
         (
             "spec:\n  formats:\n  - type: raw\n  - name: x\n",
-            "7:5 spec.formats[1].type: missing; this field is required (raw, qcow2, vmdk, vhd, vhdx, vdi, ova, box)",
+            "7:5 spec.formats[1].type: missing; this field is required (raw, qcow2, vmdk, vhd, vhdx, vdi, iso, ova, box)",
         ),
         (
             "spec: {boot: {sector: {message: 5}}}",

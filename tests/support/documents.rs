@@ -3,8 +3,21 @@
 //!
 //! Tests nothing by itself.
 
+mod contents;
+
+/// All documents for rows, those of disks with contents too.
+pub(crate) fn cases()
+-> impl Iterator<Item = &'static (&'static str, &'static str, &'static str, &'static str)> {
+    CASES.iter().chain(contents::CASES)
+}
+
+/// All specs that are accepted.
+pub(crate) fn accepted() -> impl Iterator<Item = &'static &'static str> {
+    ACCEPTED.iter().chain(contents::ACCEPTED)
+}
+
 /// A document for every row: its name, the spec, the path, and what the message ends with.
-pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
+const CASES: &[(&str, &str, &str, &str)] = &[
     ("boot-member", "{boot: {}}", "spec.boot", "needs its member sector"),
     ("sector-member", "{boot: {sector: {}}}", "spec.boot.sector", "message, source"),
     (
@@ -13,7 +26,12 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
         "spec.boot.sector",
         "message, source",
     ),
-    ("source-member", "{boot: {sector: {source: {}}}}", "spec.boot.sector.source", "inline, file"),
+    (
+        "source-member",
+        "{boot: {sector: {source: {}}}}",
+        "spec.boot.sector.source",
+        "http, oci, file",
+    ),
     (
         "inline-member",
         "{boot: {sector: {source: {inline: {}}}}}",
@@ -37,7 +55,7 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
         "file-in-cluster",
         "{boot: {sector: {source: {file: a}}}}",
         "spec.boot.sector.source.file",
-        "use source.inline",
+        "http or oci",
     ),
     (
         "arm-without-bios",
@@ -382,7 +400,7 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Specs that stand just inside a limit.
-pub(crate) const ACCEPTED: &[&str] = &[
+const ACCEPTED: &[&str] = &[
     "{disk: {size: 512}}",
     "{disk: {size: 9223372035781033984}}",
     "{disk: {size: 2Pi}, formats: [{type: qcow2}]}",
