@@ -8,6 +8,7 @@
 //! mountPath lies in that partition alone; owner and mode never come from the user who builds.
 
 mod nodes;
+mod sets;
 mod step;
 
 use super::base::tree::{Limits, Meta, Missing, Tree, TreePath};

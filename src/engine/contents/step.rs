@@ -2,7 +2,7 @@
 //!
 //! Invariant: a step that cannot be applied whole is an error; there is no half a step.
 
-use super::{Context, nodes};
+use super::{Context, nodes, sets};
 use crate::engine::base::tree::Tree;
 use crate::engine::base::{Error, Kind};
 use crate::manifest::FieldPath;
@@ -15,8 +15,14 @@ pub(super) fn apply(
     path: &FieldPath,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    let Step { file, directory, symlink, hardlink, device, .. } = step;
+    let Step { archive, remove, file, directory, symlink, hardlink, device, .. } = step;
     let field = |name: &str| path.member(name);
+    if let Some(archive) = archive {
+        return sets::archive(tree, archive, &field("archive"), context);
+    }
+    if let Some(remove) = remove {
+        return sets::remove(tree, remove, &field("remove"));
+    }
     if let Some(file) = file {
         return nodes::file(tree, file, &field("file"), context);
     }
