@@ -100,7 +100,8 @@ impl Shape {
         }
         let most = blocks.saturating_mul(GROWTH).min(u64::from(u32::MAX));
         let groups = (most.saturating_sub(self.first())).div_ceil(self.per_group());
-        self.desc_blocks(groups).saturating_sub(desc_blocks).min(self.bytes() / 4)
+        // At least one: the feature without a block is an error for e2fsck.
+        self.desc_blocks(groups).saturating_sub(desc_blocks).clamp(1, self.bytes() / 4)
     }
 
     fn has_super(&self, group: u64) -> bool {
