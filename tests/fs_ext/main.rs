@@ -8,5 +8,6 @@
 #[path = "../support/tool.rs"]
 mod tool;
 
+mod same;
 mod sample;
 mod written;
