@@ -8,6 +8,8 @@
 #[path = "../support/tool.rs"]
 mod tool;
 
+mod big;
 mod same;
 mod sample;
+mod sizes;
 mod written;
