@@ -9,6 +9,8 @@
 mod tool;
 
 mod big;
+mod damage;
+mod foreign;
 mod same;
 mod sample;
 mod sizes;
