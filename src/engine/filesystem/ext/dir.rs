@@ -32,13 +32,6 @@ pub(super) struct Entry<'a> {
     pub(super) kind: u8,
 }
 
-/// A directory's bytes.
-#[derive(Debug)]
-pub(super) struct Built {
-    pub(super) bytes: Vec<u8>,
-    pub(super) indexed: bool,
-}
-
 /// Which entries lie in which block.
 enum Packed {
     /// The first entry of each block, as they come; `.` and `..` lie in the first.
@@ -119,7 +112,7 @@ impl Style {
         (ino, parent): (u32, u32),
         entries: &[Entry<'_>],
         seed: u32,
-    ) -> Built {
+    ) -> Vec<u8> {
         let dots =
             [Entry { name: b".", ino, kind: 2 }, Entry { name: b"..", ino: parent, kind: 2 }];
         let mut bytes = Vec::new();
@@ -130,7 +123,6 @@ impl Style {
                     let own = entries.get(range).unwrap_or_default().iter();
                     self.leaf(&mut bytes, dots.chain(own).copied(), seed);
                 }
-                Built { bytes, indexed: false }
             }
             Packed::Hashed { order, leaves, nodes } => {
                 self.index(&mut bytes, dots, &order, (&leaves, nodes), seed);
@@ -139,9 +131,9 @@ impl Style {
                     let own = own.filter_map(|(_, at)| entries.get(*at as usize).copied());
                     self.leaf(&mut bytes, own, seed);
                 }
-                Built { bytes, indexed: true }
             }
         }
+        bytes
     }
 
     fn leaf<'a>(&self, bytes: &mut Vec<u8>, entries: impl Iterator<Item = Entry<'a>>, seed: u32) {

@@ -6,7 +6,6 @@
 
 use super::features::{B64, FLEX_BG, Features, RESIZE_INODE, SPARSE_SUPER};
 use super::ondisk::{DESC_SIZE, DESC_SIZE_64};
-use crate::engine::base::{Error, Kind};
 
 /// Groups whose bitmaps and tables lie together under `flex_bg`: 2 to this power, as mke2fs does.
 pub(super) const LOG_FLEX: u8 = 4;
@@ -100,29 +99,28 @@ impl Shape {
         }
         let most = blocks.saturating_mul(GROWTH).min(u64::from(u32::MAX));
         let groups = (most.saturating_sub(self.first())).div_ceil(self.per_group());
-        self.desc_blocks(groups).saturating_sub(desc_blocks).min(self.bytes() / 4)
+        // At least one: the feature without a block is an error for e2fsck.
+        self.desc_blocks(groups).saturating_sub(desc_blocks).clamp(1, self.bytes() / 4)
     }
 
     fn has_super(&self, group: u64) -> bool {
         !self.features.has(SPARSE_SUPER) || is_sparse_group(group)
     }
 
-    /// Inodes of each group: whole blocks of the table, and whole bytes of the bitmap.
-    fn inodes_per_group(&self, groups: u64) -> Result<u32, Error> {
+    /// Inodes of each group: whole blocks of the table, and whole bytes of the bitmap; none if that
+    /// is more than a bitmap has.
+    fn inodes_per_group(&self, groups: u64) -> Option<u32> {
         let in_block = self.bytes() / u64::from(self.inode_size);
         let unit = in_block.max(8);
         let wanted = self.inodes.max(16).div_ceil(groups).next_multiple_of(unit);
         let most = self.per_group().min(u64::from(u32::MAX) / groups);
-        let found = u32::try_from(wanted).ok().filter(|_| wanted <= most);
-        found.ok_or_else(|| {
-            let message = format!(
-                "ext: {} inodes in {groups} groups of {} blocks: a group has at most {most}; ask \
-                 for fewer inodes or more bytes",
-                self.inodes,
-                self.per_group()
-            );
-            Error::new(Kind::Document, message)
-        })
+        u32::try_from(wanted).ok().filter(|_| wanted <= most)
+    }
+
+    /// Blocks below which a bitmap for each group cannot have all inodes.
+    pub(super) fn least(&self) -> u64 {
+        let groups = self.inodes.div_ceil(self.per_group());
+        self.first() + groups.saturating_sub(1) * self.per_group()
     }
 }
 
@@ -140,12 +138,12 @@ pub(super) fn is_sparse_group(group: u64) -> bool {
 
 impl Geometry {
     /// The places for a shape; none if its blocks cannot hold even the metadata.
-    pub(super) fn new(shape: Shape) -> Result<Option<Self>, Error> {
+    pub(super) fn new(shape: Shape) -> Option<Self> {
         let (first, per_group) = (shape.first(), shape.per_group());
         let mut blocks = shape.blocks;
         let groups = loop {
             if blocks <= first + LEAST_LAST {
-                return Ok(None);
+                return None;
             }
             let groups = (blocks - first).div_ceil(per_group);
             let last = blocks - first - (groups - 1) * per_group;
@@ -153,7 +151,7 @@ impl Geometry {
                 break groups;
             }
             if groups == 1 {
-                return Ok(None);
+                return None;
             }
             blocks -= last;
         };
@@ -170,18 +168,18 @@ impl Geometry {
             groups: vec![Group::default(); usize::try_from(groups).unwrap_or(0)],
             fixed: Vec::new(),
         };
-        Ok(geometry.place().then_some(geometry))
+        geometry.place().then_some(geometry)
     }
 
     /// Blocks that the last of `groups` needs for itself.
-    fn own(shape: &Shape, blocks: u64, groups: u64) -> Result<u64, Error> {
+    fn own(shape: &Shape, blocks: u64, groups: u64) -> Option<u64> {
         let desc_blocks = shape.desc_blocks(groups);
         let mut own = 0;
         if shape.has_super(groups - 1) {
             own += 1 + desc_blocks + shape.reserved(blocks, desc_blocks);
         }
         let table = u64::from(shape.inodes_per_group(groups)?) * u64::from(shape.inode_size);
-        Ok(own + 2 + table / shape.bytes())
+        Some(own + 2 + table / shape.bytes())
     }
 
     /// Places everything. Whether there was room.
@@ -364,7 +362,7 @@ mod tests {
         for variant in [Variant::Ext2, Variant::Ext4] {
             for blocks in [300, 2000, 8193, 8250, 65536, 300_001] {
                 let shape = shape(variant, 1024, blocks, blocks / 8);
-                let Some(geometry) = Geometry::new(shape).unwrap() else { continue };
+                let Some(geometry) = Geometry::new(shape) else { continue };
                 let mut end = geometry.first;
                 for fixed in geometry.fixed() {
                     assert!(fixed.start >= end, "{variant:?} {blocks}: {fixed:?}");
@@ -388,7 +386,7 @@ mod tests {
     /// What mke2fs 1.47 makes of 64 MiB: `dumpe2fs` says 256 reserved blocks, 2048 inodes a group.
     #[test]
     fn numbers_are_those_of_mke2fs() {
-        let geometry = Geometry::new(shape(Variant::Ext4, 1024, 65536, 16384)).unwrap().unwrap();
+        let geometry = Geometry::new(shape(Variant::Ext4, 1024, 65536, 16384)).unwrap();
         assert_eq!((geometry.group_count(), geometry.desc_blocks, geometry.reserved), (8, 1, 256));
         assert_eq!(geometry.inodes_per_group, 2048);
         let places = [259, 267, 275].map(Some);

@@ -79,8 +79,8 @@ impl Plan {
                 }
             }
         }
-        // One that was never used has a checksum, too, as mke2fs gives it.
-        if let Some(seed) = self.seed() {
+        // One that was never used is zero all over: that is no wrong checksum.
+        if let Some(seed) = self.seed().filter(|_| !unused) {
             let sum = crc(crc_of_inode(seed, ino, 0), &bytes);
             let [a, b, c, d] = sum.to_le_bytes();
             put(&mut bytes, 0x7c, &[a, b]);

@@ -14,6 +14,7 @@ mod hash;
 mod inode;
 mod ondisk;
 mod plan;
+mod read;
 mod rows;
 mod runs;
 mod write;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use super::{Facts, Planned, Request};
 use crate::engine::base::tree::{Limits, Tree};
-use crate::engine::base::{Error, Kind, Placement, SectorSource};
+use crate::engine::base::{Error, Placement, SectorSource};
 use plan::Plan;
 
 /// Which of the three.
@@ -99,12 +100,12 @@ impl Planned for Plan {
     }
 }
 
-/// What it is.
-pub fn look(_: &dyn SectorSource) -> Result<Option<Facts>, Error> {
-    Ok(None)
+/// What it is; none where the magic number is not there.
+pub fn look(medium: &dyn SectorSource) -> Result<Option<Facts>, Error> {
+    read::look(medium)
 }
 
-/// The tree.
-pub fn read(_: Arc<dyn SectorSource>, _: &Limits) -> Result<Tree, Error> {
-    Err(Error::new(Kind::Unsupported, "not yet"))
+/// The tree; its files are read from the medium when they are needed.
+pub fn read(medium: Arc<dyn SectorSource>, limits: &Limits) -> Result<Tree, Error> {
+    read::read(medium, limits)
 }

@@ -37,6 +37,8 @@ const JOURNALS: &[(u64, u64)] = &[
     (32768 << 10, 131_072),
     (u64::MAX, 262_144),
 ];
+/// Inodes that can be asked for: with those of groups that are filled up, numbers have 32 bits.
+const MOST_INODES: u64 = u32::MAX as u64 - (1 << 24);
 /// The least journal that Linux takes.
 const LEAST_JOURNAL: u64 = 1024;
 /// Names are hashed as mke2fs does on x86: bytes above 127 are negative.
@@ -226,12 +228,19 @@ impl Trial<'_> {
             Some(Inodes::Ratio(ratio)) => bytes / ratio.max(1024),
             None => bytes / ratio,
         };
-        let inodes = self.inodes.max(usual.min(u64::from(u32::MAX) - (1 << 24)));
+        if let Some(Inodes::Count(count)) = self.params.inodes
+            && count > MOST_INODES
+        {
+            return Err(refused(format!("{count} inodes, at most {MOST_INODES}")));
+        }
+        let inodes = self.inodes.max(usual.min(MOST_INODES));
         let (features, inode_size) = (self.features, self.inode_size);
         let mut shape = Shape { features, block_size: self.block_size, inode_size, inodes, blocks };
         let journal = self.journal(blocks)?;
         shape.features.set(JOURNAL, journal > 0);
-        let Some(geometry) = Geometry::new(shape)? else { return Ok(Err(1)) };
+        let Some(geometry) = Geometry::new(shape) else {
+            return Ok(Err(shape.least().saturating_sub(blocks).max(1)));
+        };
         let used = self.rows.place(&geometry, journal);
         let short = used.saturating_sub(geometry.contents());
         Ok(if short > 0 { Err(short) } else { Ok(Fitted { geometry, used, journal }) })

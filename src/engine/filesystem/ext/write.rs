@@ -347,7 +347,7 @@ impl Plan {
             let ino = super::ondisk::FIRST_INO;
             entries.push(Entry { name: LOST_FOUND, ino, kind: 2 });
         }
-        self.rules.style.build((ino, parent), &entries, seed).bytes
+        self.rules.style.build((ino, parent), &entries, seed)
     }
 
     fn xattr_block(&self, row: &Row) -> Vec<u8> {
