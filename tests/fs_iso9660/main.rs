@@ -3,6 +3,7 @@
 //! Invariant: what is expected of our images comes from these tools.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+mod read;
 mod sample;
 #[path = "../support/tool.rs"]
 mod tool;

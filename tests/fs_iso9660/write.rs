@@ -1,9 +1,9 @@
 //! What we write, read by others.
 
-use sample::{everything, write};
+use super::sample::{everything, write};
 use vmimage::engine::filesystem::iso9660::Params;
 
-use super::sample;
+
 use super::tool::run;
 
 #[test]
