@@ -133,6 +133,33 @@ impl Date17 {
         (lens == [4, 2, 2, 2, 2, 2, 2] && date.digits != Self::NONE.digits).then_some(date)
     }
 
+    /// The time; what is no date becomes 1970.
+    pub(super) fn time(&self) -> Time {
+        let number = |from: usize, len: usize| {
+            let digits = self.digits.get(from..from + len)?;
+            digits.iter().try_fold(0_u32, |sum, digit| {
+                char::from(*digit).to_digit(10).map(|digit| sum * 10 + digit)
+            })
+        };
+        let part = |from: usize| number(from, 2).and_then(|part| u8::try_from(part).ok());
+        let civil = || {
+            let civil = Civil {
+                year: i64::from(number(0, 4)?),
+                month: part(4)?,
+                day: part(6)?,
+                hour: part(8)?,
+                minute: part(10)?,
+                second: part(12)?,
+            };
+            let valid = (1..=12).contains(&civil.month) && (1..=31).contains(&civil.day);
+            valid.then_some((civil, part(14)?))
+        };
+        civil().map_or(Time::default(), |(civil, hundredths)| Time {
+            seconds: civil.seconds() - i64::from(self.zone) * 900,
+            nanos: u32::from(hundredths) * 10_000_000,
+        })
+    }
+
     /// As `blkid` prints it; none if it is no date.
     pub(super) fn text(&self) -> Option<String> {
         if self.digits == Self::NONE.digits || !self.digits.iter().all(u8::is_ascii_digit) {

@@ -1,6 +1,6 @@
 //! The directories of one tree in an image: which there are, in which order, how long each is.
 //!
-//! Reads no content. Invariants: directories lie in the order of the path table (ECMA-119 7.9.1); the
+//! Reads no content. Invariants: directories are in the order of the path table (ECMA-119 7.9.1); the
 //! length of a directory is measured by making it.
 
 use std::collections::HashMap;
@@ -71,6 +71,8 @@ pub(super) struct Hierarchy {
     pub(super) directories: Vec<Directory>,
     /// The directory that a node is.
     index: Vec<u32>,
+    /// Their numbers in the order of their places.
+    pub(super) order: Vec<u32>,
     pub(super) relocations: Relocations,
     /// Bytes of a path table.
     pub(super) path_table: u32,
@@ -86,6 +88,7 @@ impl Hierarchy {
             rock_ridge,
             directories: Vec::new(),
             index: vec![NONE; tree.rows()],
+            order: Vec::new(),
             relocations: Relocations::default(),
             path_table: 0,
             sectors: 0,
@@ -201,12 +204,36 @@ impl Hierarchy {
         Ok(())
     }
 
-    /// Gives the directories their sectors, from `first` on; they fit (see `sectors`).
+    /// Gives the directories their sectors, from `first` on; they fit (see `sectors`). Each is
+    /// followed by those that it holds, and relocated ones come before all others: libarchive reads
+    /// an image from front to back, and finds them in no other order.
     pub(super) fn place(&mut self, first: u32) {
-        let mut at = first;
-        for directory in &mut self.directories {
-            directory.sector = at;
-            at = at.saturating_add(directory.sectors());
+        // Those of one holder follow each other in the list.
+        let mut held = vec![(0, 0); self.directories.len()];
+        for (at, directory) in self.directories.iter().enumerate().skip(1) {
+            if let Some((from, to)) = held.get_mut(directory.holder as usize) {
+                *from = if *to == 0 { at } else { *from };
+                *to = at + 1;
+            }
+        }
+        let mut sector = first;
+        let mut open = vec![0];
+        while let Some(at) = open.pop() {
+            let Some(directory) = self.directories.get_mut(at) else { continue };
+            directory.sector = sector;
+            sector = sector.saturating_add(directory.sectors());
+            self.order.push(u32::try_from(at).unwrap_or(NONE));
+            let (from, to) = held.get(at).copied().unwrap_or_default();
+            open.extend((from..to).rev());
+            let moved = |at: &usize| {
+                self.directories.get(*at).is_some_and(|directory| directory.node.is_none())
+            };
+            if at == 0
+                && let Some(moved) = (from..to).find(moved)
+            {
+                open.retain(|at| *at != moved);
+                open.push(moved);
+            }
         }
     }
 }

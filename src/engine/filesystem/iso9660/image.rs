@@ -73,7 +73,7 @@ impl Image {
     }
 
     /// A directory's records and continuation areas.
-    fn directory(&self, tree: &Hierarchy, index: usize, directory: &Directory) -> Arc<[u8]> {
+    fn directory(&self, tree: &Hierarchy, index: u32, directory: &Directory) -> Arc<[u8]> {
         let large = u64::from(directory.sectors()) * SECTOR >= LARGE;
         if !large {
             return self.make(tree, index, directory);
@@ -91,7 +91,7 @@ impl Image {
         bytes
     }
 
-    fn make(&self, tree: &Hierarchy, index: usize, directory: &Directory) -> Arc<[u8]> {
+    fn make(&self, tree: &Hierarchy, index: u32, directory: &Directory) -> Arc<[u8]> {
         let items = records::listing(&self.tree, tree, directory.node);
         let books = Books {
             tree: &self.tree,
@@ -99,24 +99,28 @@ impl Image {
             starts: &self.starts,
             serials: &self.serials,
         };
-        let mut built = records::build(&books, u32::try_from(index).unwrap_or(u32::MAX), &items);
+        let mut built = records::build(&books, index, &items);
         built.records.append(&mut built.overflow);
         built.records.into()
     }
 
     fn read_directories(&self, wanted: Extent, buffer: &mut [u8]) -> Result<(), Error> {
         for tree in &self.trees {
-            let end = |directory: &Directory| {
-                (u64::from(directory.sector) + u64::from(directory.sectors())) * SECTOR
+            let directory = |index: &u32| tree.get(*index);
+            let ends_before = |index: &u32| {
+                directory(index).is_some_and(|directory| {
+                    let end = u64::from(directory.sector) + u64::from(directory.sectors());
+                    end * SECTOR <= wanted.start()
+                })
             };
-            let first =
-                tree.directories.partition_point(|directory| end(directory) <= wanted.start());
-            for (index, directory) in tree.directories.iter().enumerate().skip(first) {
+            let first = tree.order.partition_point(ends_before);
+            for index in tree.order.iter().skip(first) {
+                let Some(directory) = directory(index) else { continue };
                 let start = u64::from(directory.sector) * SECTOR;
                 if start >= wanted.end() {
                     break;
                 }
-                let bytes = self.directory(tree, index, directory);
+                let bytes = self.directory(tree, *index, directory);
                 copy(&Content::Bytes(bytes), start, wanted, buffer)?;
             }
         }
