@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod read;
 mod sample;
 #[path = "../support/tool.rs"]
 mod tool;

@@ -23,8 +23,6 @@ pub(super) const DEV_ITEMS: u64 = 1;
 pub(super) const FIRST_CHUNK_TREE: u64 = 256;
 /// The first number of a file, that of every subvolume's root directory.
 pub(super) const FIRST_FREE: u64 = 256;
-/// -256: the last number of a file.
-pub(super) const LAST_FREE: u64 = 0u64.wrapping_sub(256);
 /// -10.
 pub(super) const CSUM_OBJECT: u64 = 0u64.wrapping_sub(10);
 
@@ -38,6 +36,7 @@ pub(super) const DIR_INDEX: u8 = 96;
 pub(super) const EXTENT_DATA: u8 = 108;
 pub(super) const EXTENT_CSUM: u8 = 128;
 pub(super) const ROOT_ITEM: u8 = 132;
+pub(super) const ROOT_REF: u8 = 156;
 pub(super) const EXTENT_ITEM: u8 = 168;
 pub(super) const METADATA_ITEM: u8 = 169;
 pub(super) const TREE_BLOCK_REF: u8 = 176;
@@ -180,6 +179,6 @@ mod tests {
     fn keys_are_in_the_order_of_trees() {
         let keys = [Key::new(1, 9, 0), Key::new(1, 12, 5), Key::new(1, 12, 6), Key::new(2, 1, 0)];
         assert!(keys.is_sorted());
-        assert!(Key::new(DATA_RELOC_TREE, 1, 0) > Key::new(LAST_FREE, 1, 0));
+        assert!(Key::new(DATA_RELOC_TREE, 1, 0) > Key::new(FIRST_FREE, 1, 0));
     }
 }

@@ -12,6 +12,7 @@ mod items;
 mod layout;
 mod ondisk;
 mod packed;
+mod read;
 mod references;
 mod shape;
 mod space;
@@ -140,11 +141,11 @@ fn room(layout: &Layout, room: Room) -> Result<u64, Error> {
 }
 
 /// What it is.
-pub fn look(_: &dyn SectorSource) -> Result<Option<Facts>, Error> {
-    Ok(None)
+pub fn look(medium: &dyn SectorSource) -> Result<Option<Facts>, Error> {
+    read::look(medium)
 }
 
-/// The tree.
-pub fn read(_: Arc<dyn SectorSource>, _: &Limits) -> Result<Tree, Error> {
-    Err(Error::new(Kind::Unsupported, "not yet"))
+/// The tree of the default subvolume.
+pub fn read(medium: Arc<dyn SectorSource>, limits: &Limits) -> Result<Tree, Error> {
+    read::read(medium, limits)
 }
