@@ -11,6 +11,7 @@
 
 mod attributes;
 mod directory;
+mod file;
 mod image;
 mod index;
 mod layout;
