@@ -5,6 +5,7 @@
 //! tool on one side and from the tree on the other.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+mod erofs;
 mod sample;
 mod squashfs;
 

@@ -53,7 +53,7 @@ fn on_threads(
     Ok(medium)
 }
 
-fn made(params: &Params, tree: &Arc<Tree>) -> Arc<dyn SectorSource> {
+pub(crate) fn made(params: &Params, tree: &Arc<Tree>) -> Arc<dyn SectorSource> {
     plan(params, tree, FIT).unwrap()
 }
 
@@ -63,7 +63,7 @@ fn kept(time: Time) -> Time {
 }
 
 /// Extracts an image with unsquashfs.
-fn extracted(image: &Path, into: &Path) -> Tree {
+pub(crate) fn extracted(image: &Path, into: &Path) -> Tree {
     let (image, directory) = (image.to_str().unwrap(), into.to_str().unwrap());
     let said = run("squashfs-tools", "unsquashfs", &["-no-progress", "-d", directory, image]);
     assert!(said.contains("created"), "{said}");
@@ -294,7 +294,7 @@ fn devour(medium: &Arc<dyn SectorSource>) -> Result<(), Error> {
     Ok(())
 }
 
-fn little() -> Tree {
+pub(crate) fn little() -> Tree {
     let mut tree = tree();
     let file = put(&mut tree, b"a/file", bytes(prose(1, 9000)), Meta::file(NOON));
     crate::sample::link(&mut tree, b"b", file);
