@@ -7,8 +7,8 @@ use vmimage::engine::base::tree::{Limits, Tree};
 use vmimage::engine::base::{ByteSource, FileSource, SectorSource};
 use vmimage::engine::filesystem::{fat, look, read};
 
-use crate::tree::{Ask, bytes, empty, noise, put, whole};
 use crate::tool;
+use crate::tree::{Ask, bytes, empty, noise, put, whole};
 
 fn tree(path: &Path) -> Tree {
     let medium: Arc<dyn SectorSource> = Arc::new(FileSource::open(path).unwrap());
@@ -24,10 +24,19 @@ fn contents(tree: &Tree) -> Vec<(String, Option<(usize, u32)>)> {
     use vmimage::engine::base::tree::Kind;
     let lines = tree.walk().skip(1).map(|step| {
         let content = match &tree.node(step.node).kind {
-            Kind::File(vmimage::engine::base::Content::Sectors(source)) => Some(summed(&whole(source.as_ref()))),
+            Kind::File(vmimage::engine::base::Content::Sectors(source)) => {
+                Some(summed(&whole(source.as_ref())))
+            }
             _ => None,
         };
-        (step.path.names().iter().map(|n| format!("/{}", String::from_utf8_lossy(n.as_bytes()))).collect(), content)
+        (
+            step.path
+                .names()
+                .iter()
+                .map(|n| format!("/{}", String::from_utf8_lossy(n.as_bytes())))
+                .collect(),
+            content,
+        )
     });
     lines.collect()
 }
@@ -37,21 +46,32 @@ fn volumes_of_mkfs_and_mcopy_are_read() {
     let directory = tempfile::tempdir().unwrap();
     let host = directory.path().join("host");
     fs_err::create_dir_all(host.join("A directory/inner")).unwrap();
-    let mut expected = vec![
-        ("/A directory".to_owned(), None),
-        ("/A directory/inner".to_owned(), None),
-    ];
-    for (name, len) in [("A directory/inner/Long name of a file.text", 70_000), ("lower.txt", 5), ("UPPER.TXT", 2049), ("Grüße.txt", 0)] {
+    let mut expected =
+        vec![("/A directory".to_owned(), None), ("/A directory/inner".to_owned(), None)];
+    for (name, len) in [
+        ("A directory/inner/Long name of a file.text", 70_000),
+        ("lower.txt", 5),
+        ("UPPER.TXT", 2049),
+        ("Grüße.txt", 0),
+    ] {
         let content = noise(len, len as u32);
         fs_err::write(host.join(name), &content).unwrap();
         expected.push((format!("/{name}"), Some(summed(&content))));
     }
     expected.sort();
-    for (bits, size, options) in [("12", "2M", &[][..]), ("16", "40M", &["-s", "2"]), ("32", "80M", &["-s", "1"]), ("32", "300M", &["-S", "4096", "-s", "1"])] {
+    for (bits, size, options) in [
+        ("12", "2M", &[][..]),
+        ("16", "40M", &["-s", "2"]),
+        ("32", "80M", &["-s", "1"]),
+        ("32", "300M", &["-S", "4096", "-s", "1"]),
+    ] {
         let path = directory.path().join("volume");
         let text = path.to_str().unwrap();
         let _ = fs_err::remove_file(&path);
-        fs_err::File::create(&path).unwrap().set_len(size.trim_end_matches('M').parse::<u64>().unwrap() << 20).unwrap();
+        fs_err::File::create(&path)
+            .unwrap()
+            .set_len(size.trim_end_matches('M').parse::<u64>().unwrap() << 20)
+            .unwrap();
         let mut arguments = vec!["-F", bits, "-n", "LABEL", "-i", "12345678"];
         arguments.extend(options);
         arguments.push(text);
@@ -62,10 +82,27 @@ fn volumes_of_mkfs_and_mcopy_are_read() {
         tool::run("mtools", "mcopy", &["-i", text, first.to_str().unwrap(), "::/gone"]);
         tool::run("mtools", "mcopy", &["-i", text, &source("lower.txt"), "::/lower.txt"]);
         tool::run("mtools", "mdel", &["-i", text, "::/gone"]);
-        tool::run("mtools", "env", &["LC_ALL=C.UTF-8", "mcopy", "-s", "-i", text, &source("A directory"), &source("UPPER.TXT"), &source("Grüße.txt"), "::/"]);
+        tool::run(
+            "mtools",
+            "env",
+            &[
+                "LC_ALL=C.UTF-8",
+                "mcopy",
+                "-s",
+                "-i",
+                text,
+                &source("A directory"),
+                &source("UPPER.TXT"),
+                &source("Grüße.txt"),
+                "::/",
+            ],
+        );
         assert_eq!(contents(&tree(&path)), expected, "FAT{bits}");
         let facts = look(&FileSource::open(&path).unwrap()).unwrap().unwrap();
-        assert_eq!((facts.label.as_deref(), facts.uuid.as_deref()), (Some("LABEL"), Some("1234-5678")));
+        assert_eq!(
+            (facts.label.as_deref(), facts.uuid.as_deref()),
+            (Some("LABEL"), Some("1234-5678"))
+        );
         assert_eq!(facts.features, [format!("FAT{bits}")]);
     }
 }
@@ -101,10 +138,16 @@ impl SectorSource for Flipped {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), vmimage::engine::base::Error> {
-        vmimage::engine::base::within(self.len(), offset, buffer.len(), vmimage::engine::base::Kind::Damaged)?;
+        vmimage::engine::base::within(
+            self.len(),
+            offset,
+            buffer.len(),
+            vmimage::engine::base::Kind::Damaged,
+        )?;
         *self.read.lock().unwrap() += buffer.len() as u64;
         buffer.copy_from_slice(&self.image[offset as usize..offset as usize + buffer.len()]);
-        if let Some(place) = self.at.checked_sub(offset).and_then(|at| buffer.get_mut(at as usize)) {
+        if let Some(place) = self.at.checked_sub(offset).and_then(|at| buffer.get_mut(at as usize))
+        {
             *place ^= self.mask;
         }
         Ok(())
@@ -127,7 +170,10 @@ fn one_changed_byte_never_panics_and_ends() {
         // All that is metadata, and of the rest that is zero a little.
         let used = |at: &usize| image[*at] != 0 || at % 509 == 0 || *at < 512;
         let end = image.iter().rposition(|byte| *byte != 0).unwrap().min(40_000) + 1;
-        for at in (0..end).filter(used).filter(|at| *at < 3000 || at % 7 == 0 || image[*at] < 0x80 && at % 3 == 0) {
+        for at in (0..end)
+            .filter(used)
+            .filter(|at| *at < 3000 || at % 7 == 0 || image[*at] < 0x80 && at % 3 == 0)
+        {
             for mask in [0xFF, 1, 0x80] {
                 let medium = same(at as u64, mask);
                 match read(&medium, &Limits::default()) {
@@ -162,7 +208,8 @@ fn circles_crossings_and_bad_ends_are_refused() {
         (2, 0, "followed by 0"),
         (8, 2, "which something else has, too"),
     ] {
-        let error = read(&relinked(&image, cluster, to), &Limits::default()).map(|_| ()).unwrap_err();
+        let error =
+            read(&relinked(&image, cluster, to), &Limits::default()).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains(says), "{cluster} -> {to}: {error}");
     }
     let limits = |nodes, depth, total| Limits { nodes, depth, total, ..Limits::default() };

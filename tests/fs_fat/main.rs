@@ -4,9 +4,9 @@
 //! tools, never from our own reader alone.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+mod foreign;
 #[path = "../support/tool.rs"]
 mod tool;
-mod foreign;
 mod tree;
 mod written;
 
@@ -33,7 +33,9 @@ fn write(path: &Path, source: &dyn SectorSource) {
 /// `fsck.fat` finds nothing to say.
 fn clean(path: &Path) {
     let said = tool::run("dosfstools", "fsck.fat", &["-nv", path.to_str().unwrap()]);
-    for bad in ["differ", "Dirty", "dirty", "wrong", "Wrong", "bad", "Bad ", "Reclaim", "lost", "0x41"] {
+    for bad in
+        ["differ", "Dirty", "dirty", "wrong", "Wrong", "bad", "Bad ", "Reclaim", "lost", "0x41"]
+    {
         assert!(!said.contains(bad), "{bad}: {said}");
     }
 }

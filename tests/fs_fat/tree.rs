@@ -22,7 +22,9 @@ pub(crate) fn put(tree: &mut Tree, path: &str, kind: Kind) {
 }
 
 pub(crate) fn put_with(tree: &mut Tree, path: &str, kind: Kind, meta: Meta) {
-    let origin = Origin::new(&format!("files.{path}"));
+    // One for a directory: a tree looks through those it has.
+    let origin =
+        Origin::new(&format!("files.{}/", path.rsplit_once('/').map_or("", |(parent, _)| parent)));
     let path = TreePath::new(path.as_bytes()).unwrap();
     let (parent, name) = path.split().unwrap();
     let missing = Missing::Make(Meta::directory(TIME));
@@ -85,7 +87,12 @@ pub(crate) fn described(tree: &Tree) -> Vec<String> {
     let lines = tree.walk().map(|step| {
         let node = tree.node(step.node);
         let path = String::from_utf8_lossy(
-            &step.path.names().iter().flat_map(|n| [b"/", n.as_bytes()].concat()).collect::<Vec<_>>(),
+            &step
+                .path
+                .names()
+                .iter()
+                .flat_map(|n| [b"/", n.as_bytes()].concat())
+                .collect::<Vec<_>>(),
         )
         .into_owned();
         if node.kind.is_directory() {
@@ -129,8 +136,7 @@ pub(crate) struct Ask {
 
 impl Default for Ask {
     fn default() -> Self {
-        let identity =
-            Identity { label: None, uuid: None, seed: uuid::Uuid::from_u128(0x5eed) };
+        let identity = Identity { label: None, uuid: None, seed: uuid::Uuid::from_u128(0x5eed) };
         let room = Room::Fit { percent: 0, bytes: 0 };
         Self { params: fat::Params::default(), identity, room, sector: 512 }
     }
@@ -163,7 +169,10 @@ impl Ask {
 }
 
 pub(crate) fn at(start: u64, len: u64) -> Placement {
-    Placement { extents: Extent::new(start, start + len).into_iter().collect(), medium: start + len }
+    Placement {
+        extents: Extent::new(start, start + len).into_iter().collect(),
+        medium: start + len,
+    }
 }
 
 /// All bytes, read in pieces of an odd size.

@@ -6,7 +6,7 @@ use vmimage::engine::base::tree::{Device, Kind, Limits, Meta, Name, Time, Tree, 
 use vmimage::engine::base::{Content, Late, Placement, SectorSource};
 use vmimage::engine::filesystem::{Identity, Room, fat, look, read};
 
-use crate::tree::{Ask, TIME, at, bytes, empty, put, put_with, sample, sparse, described, whole};
+use crate::tree::{Ask, TIME, at, bytes, described, empty, put, put_with, sample, sparse, whole};
 use crate::{clean, tool, write};
 
 fn kinds() -> Vec<(&'static str, Ask)> {
@@ -65,7 +65,8 @@ fn expected(tree: &Tree) -> Vec<(String, u64)> {
         .walk()
         .skip(1)
         .map(|step| {
-            let names = step.path.names().iter().map(|n| String::from_utf8(n.as_bytes().to_vec()).unwrap());
+            let names =
+                step.path.names().iter().map(|n| String::from_utf8(n.as_bytes().to_vec()).unwrap());
             (names.collect::<Vec<_>>().join("/"), tree.node(step.node).len())
         })
         .collect();
@@ -83,15 +84,24 @@ fn every_type_is_clean_and_holds_the_tree() {
         clean(&path);
         let text = path.to_str().unwrap();
         assert_eq!(seven(text), expected(&tree), "{name}");
-        for (file, len) in [("/EFI/BOOT/BOOTX64.EFI", 70_000), ("/A longer name than eight.three", 5000)] {
+        for (file, len) in
+            [("/EFI/BOOT/BOOTX64.EFI", 70_000), ("/A longer name than eight.three", 5000)]
+        {
             let got = directory.path().join("got");
-            tool::run("mtools", "mcopy", &["-n", "-i", text, &format!("::{file}"), got.to_str().unwrap()]);
+            tool::run(
+                "mtools",
+                "mcopy",
+                &["-n", "-i", text, &format!("::{file}"), got.to_str().unwrap()],
+            );
             let seed = if len == 70_000 { 3 } else { 1 };
             assert!(fs_err::read(&got).unwrap() == crate::tree::noise(len, seed), "{name} {file}");
             fs_err::remove_file(&got).unwrap();
         }
         let volume = ask.volume(&tree);
-        assert_eq!(described(&read(&volume, &Limits::default()).unwrap().unwrap()), described(&tree));
+        assert_eq!(
+            described(&read(&volume, &Limits::default()).unwrap().unwrap()),
+            described(&tree)
+        );
         blkid_agrees(&path, volume.as_ref(), ask.plan(&tree).unwrap().uuid());
         fs_err::remove_file(&path).unwrap();
     }
@@ -120,7 +130,9 @@ fn the_smallest_volume_is_full_to_the_last_cluster() {
     put(&mut large, "big", sparse(30 << 20, &[(5, b"x")]));
     for tree in [empty(), small, sample(), large] {
         let tree = Arc::new(tree);
-        for bits in [None, Some(fat::Bits::Twelve), Some(fat::Bits::Sixteen), Some(fat::Bits::ThirtyTwo)] {
+        for bits in
+            [None, Some(fat::Bits::Twelve), Some(fat::Bits::Sixteen), Some(fat::Bits::ThirtyTwo)]
+        {
             for cluster_size in [None, Some(4096)] {
                 let params = fat::Params { bits, cluster_size, ..fat::Params::default() };
                 let fit = Ask { params, ..Ask::default() };
@@ -156,7 +168,11 @@ fn room_on_top_is_free() {
 fn what_fat_cannot_hold_is_refused_with_its_path() {
     let device = Kind::CharDevice(Device { major: 1, minor: 3 });
     for (path, kind, says) in [
-        ("d/link", Kind::Symlink(b"x"[..].into()), "/d/link cannot be on FAT: it is a symbolic link"),
+        (
+            "d/link",
+            Kind::Symlink(b"x"[..].into()),
+            "/d/link cannot be on FAT: it is a symbolic link",
+        ),
         ("d/null", device, "/d/null cannot be on FAT: it is a character device"),
         ("d/pipe", Kind::Fifo, "it is a FIFO"),
         ("d/a:b", bytes(b""), "/d/a:b cannot be on FAT: it holds ':'"),
@@ -176,7 +192,12 @@ fn what_fat_cannot_hold_is_refused_with_its_path() {
     let meta = Meta::file(TIME);
     tree.put(Tree::ROOT, name, bytes(b""), meta, &vmimage::engine::base::Origin::new("o")).unwrap();
     assert!(Ask::default().plan(&Arc::new(tree)).unwrap_err().to_string().contains("not UTF-8"));
-    for (label, uuid) in [(Some("twelve chars"), None), (Some("a/b"), None), (None, Some("12345")), (None, Some("XXXX-1234"))] {
+    for (label, uuid) in [
+        (Some("twelve chars"), None),
+        (Some("a/b"), None),
+        (None, Some("12345")),
+        (None, Some("XXXX-1234")),
+    ] {
         let identity = Identity {
             label: label.map(str::to_owned),
             uuid: uuid.map(str::to_owned),
@@ -192,7 +213,8 @@ fn the_largest_file_and_the_largest_directory_are_whole() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("volume");
     let mut tree = empty();
-    let last = u64::from(u32::MAX) - 1;
+    // fsck.fat 4.2 counts a chain's bytes in 32 bits: a cluster more and it is 0 to it.
+    let last = u64::from(u32::MAX) - 4096;
     put(&mut tree, "largest", sparse(last + 1, &[(0, b"a"), (last, b"z")]));
     // Longer directories take fsck.fat minutes: it compares every name with every other.
     for n in 0..2000 {
@@ -203,6 +225,7 @@ fn the_largest_file_and_the_largest_directory_are_whole() {
     clean(&path);
     assert!(volume.extents().map(|extent| extent.len()).sum::<u64>() < 20 << 20);
     let mut tree = empty();
+    put(&mut tree, "largest", sparse(u64::from(u32::MAX), &[]));
     for n in 0..65_000 {
         put(&mut tree, &format!("many/F{n}"), bytes(b""));
     }
@@ -211,7 +234,7 @@ fn the_largest_file_and_the_largest_directory_are_whole() {
     write(&path, volume.as_ref());
     let back = read(&volume, &Limits::default()).unwrap().unwrap();
     assert_eq!(back.count(), tree.count());
-    assert_eq!(seven(path.to_str().unwrap()).len(), 65_001);
+    assert_eq!(seven(path.to_str().unwrap()), expected(&tree));
     // With long names each takes two entries.
     let mut long = empty();
     for n in 0..33_000 {
@@ -269,11 +292,12 @@ fn a_volume_knows_its_place_and_settles_late_contents() {
         code.extend(places[0].extents[0].start().to_le_bytes());
         code
     };
-    let boot = fat::BootCode {
-        files: vec![TreePath::new(b"ldlinux.sys").unwrap()],
-        make: Arc::new(make),
+    let boot =
+        fat::BootCode { files: vec![TreePath::new(b"ldlinux.sys").unwrap()], make: Arc::new(make) };
+    let ask = Ask {
+        params: fat::Params { boot: Some(boot), ..fat::Params::default() },
+        ..Ask::default()
     };
-    let ask = Ask { params: fat::Params { boot: Some(boot), ..fat::Params::default() }, ..Ask::default() };
     let planned = ask.plan(&tree).unwrap();
     let start = 1 << 20;
     let place = at(start, planned.len());
@@ -314,7 +338,10 @@ fn names_of_one_file_become_files_and_odd_times_the_nearest() {
 #[test]
 fn reads_of_any_size_see_the_same_bytes() {
     let tree = Arc::new(sample());
-    let ask = Ask { params: fat::Params { bits: Some(fat::Bits::Twelve), ..fat::Params::default() }, ..Ask::default() };
+    let ask = Ask {
+        params: fat::Params { bits: Some(fat::Bits::Twelve), ..fat::Params::default() },
+        ..Ask::default()
+    };
     let (one, two) = (ask.volume(&tree), ask.volume(&tree));
     let image = whole(one.as_ref());
     for size in [1, 3, 511, 4097] {

@@ -220,7 +220,10 @@ impl Frame<'_> {
             return refused(format!("a sector has {} bytes, FAT takes 512 to 4096", self.sector));
         }
         let sectors = row.cluster / self.sector;
-        if !row.cluster.is_power_of_two() || sectors == 0 || sectors > 128 || row.cluster > MAX_CLUSTER
+        if !row.cluster.is_power_of_two()
+            || sectors == 0
+            || sectors > 128
+            || row.cluster > MAX_CLUSTER
         {
             return refused(format!(
                 "a cluster has {} bytes, it must be a power of two from {} to {}",
@@ -378,7 +381,8 @@ mod tests {
 
     #[test]
     fn more_sectors_never_give_fewer_clusters() {
-        for (bits, cluster) in [(Bits::Twelve, 512), (Bits::Sixteen, 1024), (Bits::ThirtyTwo, 512)] {
+        for (bits, cluster) in [(Bits::Twelve, 512), (Bits::Sixteen, 1024), (Bits::ThirtyTwo, 512)]
+        {
             let params =
                 Params { bits: Some(bits), cluster_size: Some(cluster), ..Params::default() };
             let mut before = 0;
@@ -407,7 +411,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_with_numbers() {
-        let says = |params: &Params, sector, bytes| found(params, sector, bytes).unwrap_err().to_string();
+        let says =
+            |params: &Params, sector, bytes| found(params, sector, bytes).unwrap_err().to_string();
         let fat32 = Params { bits: Some(Bits::ThirtyTwo), ..Params::default() };
         assert!(says(&fat32, 512, 1 << 20).contains("FAT32 needs at least 65541"));
         let odd = Params { cluster_size: Some(3000), ..Params::default() };

@@ -82,9 +82,7 @@ pub(super) struct Info {
 }
 
 /// "FAT Directory Structure".
-#[derive(
-    Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
-)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Entry {
     pub(super) name: [u8; 11],

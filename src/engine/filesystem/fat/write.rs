@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Bits;
-use super::directory;
 use super::ondisk::ENTRY;
 use super::plan::{Holds, Layout, Piece};
+use super::{Bits, directory};
 use crate::engine::base::tree::Kind as NodeKind;
 use crate::engine::base::{Content, Error, Extent, Kind, SectorSource, read_exact_at, within};
 
@@ -65,7 +64,9 @@ impl Image {
             return (Part::Root, geometry.root_at(), data);
         }
         let at = self.piece_after(offset);
-        let Some(piece) = self.layout.pieces.get(at) else { return (Part::Nothing, offset, self.len) };
+        let Some(piece) = self.layout.pieces.get(at) else {
+            return (Part::Nothing, offset, self.len);
+        };
         let (begin, end) = self.bounds(piece);
         if offset < begin { (Part::Nothing, offset, begin) } else { (Part::Piece(at), begin, end) }
     }

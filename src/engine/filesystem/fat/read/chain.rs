@@ -176,7 +176,7 @@ impl<'a> Chains<'a> {
         let bytes = self.window.get((at - self.window_at) as usize..).unwrap_or_default();
         let pair = bytes.first_chunk::<2>().map_or(0, |pair| u32::from(u16::from_le_bytes(*pair)));
         Ok(match self.volume.bits {
-            12 if cluster % 2 == 0 => pair & 0xFFF,
+            12 if cluster.is_multiple_of(2) => pair & 0xFFF,
             12 => pair >> 4,
             16 => pair,
             _ => bytes.first_chunk::<4>().map_or(0, |four| u32::from_le_bytes(*four) & 0x0FFF_FFFF),

@@ -35,11 +35,8 @@ pub(super) struct Found {
 impl Found {
     /// What FAT does not know is what everybody gets.
     pub(super) fn meta(&self) -> Meta {
-        let meta = if self.directory {
-            Meta::directory(self.modified)
-        } else {
-            Meta::file(self.modified)
-        };
+        let meta =
+            if self.directory { Meta::directory(self.modified) } else { Meta::file(self.modified) };
         Meta { mode: if self.read_only { meta.mode & !0o222 } else { meta.mode }, ..meta }
     }
 }

@@ -56,9 +56,11 @@ pub(super) fn read(medium: Arc<dyn SectorSource>, limits: &Limits) -> Result<Tre
         for found in entries::parse(&bytes, &volume, &directory.path)?.entries {
             let path = format!("{}/{}", directory.path, found.name);
             left.take(&found, &path, limits)?;
-            let name = Name::new(found.name.as_bytes())
-                .map_err(|error| Error::new(Kind::Damaged, format!("in {}: {error}", directory.path)))?;
-            let taken = tree.node(directory.node).entries().is_some_and(|all| all.contains_key(&name));
+            let name = Name::new(found.name.as_bytes()).map_err(|error| {
+                Error::new(Kind::Damaged, format!("in {}: {error}", directory.path))
+            })?;
+            let taken =
+                tree.node(directory.node).entries().is_some_and(|all| all.contains_key(&name));
             if taken {
                 return Err(Error::new(Kind::Damaged, format!("{path} is there twice")));
             }

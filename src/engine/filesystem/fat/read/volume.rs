@@ -72,7 +72,9 @@ impl Volume {
             some => u64::from(some),
         };
         if total == 0 || total * sector > len {
-            return Err(format!("it counts {total} sectors of {sector}, the medium has {len} bytes"));
+            return Err(format!(
+                "it counts {total} sectors of {sector}, the medium has {len} bytes"
+            ));
         }
         let fat = fat32.map_or(u64::from(bpb.fat16.get()), |wide| u64::from(wide.fat.get()));
         let root_sectors = (u64::from(bpb.root_entries.get()) * 32).div_ceil(sector);
