@@ -168,12 +168,11 @@ fn one_changed_byte_never_panics_and_ends() {
         };
         let right = contents(&read(&same(0, 0), &Limits::default()).unwrap().unwrap());
         // All that is metadata, and of the rest that is zero a little.
-        let used = |at: &usize| image[*at] != 0 || at % 509 == 0 || *at < 512;
+        let used = |at: &usize| image[*at] != 0 || at.is_multiple_of(509) || *at < 512;
         let end = image.iter().rposition(|byte| *byte != 0).unwrap().min(40_000) + 1;
-        for at in (0..end)
-            .filter(used)
-            .filter(|at| *at < 3000 || at % 7 == 0 || image[*at] < 0x80 && at % 3 == 0)
-        {
+        for at in (0..end).filter(used).filter(|at| {
+            *at < 3000 || at.is_multiple_of(7) || image[*at] < 0x80 && at.is_multiple_of(3)
+        }) {
             for mask in [0xFF, 1, 0x80] {
                 let medium = same(at as u64, mask);
                 match read(&medium, &Limits::default()) {

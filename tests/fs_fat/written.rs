@@ -45,7 +45,7 @@ fn kinds() -> Vec<(&'static str, Ask)> {
 
 /// The paths and sizes that 7-Zip sees, sorted.
 fn seven(path: &str) -> Vec<(String, u64)> {
-    let said = tool::run("p7zip-full", "7z", &["l", "-slt", "-ba", path]);
+    let said = tool::run("7zip", "7zz", &["l", "-slt", "-ba", path]);
     let mut found: Vec<_> = said
         .split("\n\n")
         .filter_map(|block| {
