@@ -5,14 +5,14 @@
 
 use zerocopy::IntoBytes as _;
 
-use super::Bits;
-use super::name::{self, Fit, Short, Shortener};
+use super::name::{Fit, Short, Shortener};
 use super::ondisk::{
     ARCHIVE, DIRECTORY, ENTRY, Entry, LAST_LONG, LONG, LONG_UNITS, Long, READ_ONLY, VOLUME,
     checksum,
 };
 use super::plan::Layout;
 use super::time::Stamp;
+use super::{Bits, name};
 use crate::engine::base::tree::{Node, Time};
 use crate::engine::base::{Error, Kind};
 

@@ -7,10 +7,12 @@
 mod boot;
 mod directory;
 mod geometry;
+mod identity;
 mod name;
 mod ondisk;
 mod plan;
 mod read;
+mod settle;
 mod time;
 mod write;
 

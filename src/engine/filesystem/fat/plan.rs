@@ -3,19 +3,18 @@
 //! Reads no content. Invariants: directories come in the order of their depth, each before its
 //! files; each of them is one run of clusters; no run overlaps another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-
-use uuid::Uuid;
 
 use super::boot::{BootCode, Marks};
 use super::geometry::{self, Frame, Geometry, Row, clusters_for};
+use super::identity::{label, serial};
 use super::ondisk::{ENTRY, MAX_ENTRIES};
 use super::write::Image;
 use super::{Bits, Params, name};
 use crate::engine::base::tree::{Kind as NodeKind, Name, NodeId, Time, Tree, TreePath};
-use crate::engine::base::{Content, Error, Extent, Kind, Placement, SectorSource};
-use crate::engine::filesystem::{Identity, Planned, Request, Room};
+use crate::engine::base::{Error, Kind, Placement, SectorSource};
+use crate::engine::filesystem::{Planned, Request, Room};
 
 /// A directory.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +23,7 @@ pub(super) struct Directory {
     /// Number of the directory it lies in.
     pub(super) parent: u32,
     /// Its own item; of no meaning for the root.
-    item: u32,
+    pub(super) item: u32,
     /// Its first item; one follows for each name.
     pub(super) first: u32,
     /// Entries it takes.
@@ -317,48 +316,6 @@ impl Layout {
         }
         self.used = u64::from(next) - 2;
     }
-
-    /// Where the bytes of an item lie on a medium where the volume begins at `from`.
-    fn place(&self, item: &Item, place: &Placement, from: u64) -> Placement {
-        let at = from + self.geometry.cluster_at(u64::from(item.start.max(2)));
-        let extent = Extent::new(at, at + self.tree.node(item.node).len());
-        Placement { extents: extent.into_iter().collect(), medium: place.medium }
-    }
-
-    /// The item with a path.
-    fn item(&self, path: &TreePath) -> Option<&Item> {
-        let mut number = 0;
-        let mut found = None;
-        for name in path.names() {
-            let directory = self.directories.get(number)?;
-            let entries = self.tree.node(directory.node).entries()?;
-            let at = directory.first as usize + entries.keys().position(|own| own == name)?;
-            found = self.items.get(at);
-            let is = |directory: &Directory| directory.item as usize == at;
-            number = self.directories.iter().skip(1).position(is).map_or(usize::MAX, |at| at + 1);
-        }
-        found
-    }
-
-    /// The late contents, settled, by the number of their items.
-    fn settle(&self, place: &Placement, from: u64) -> Result<HashMap<u32, Content>, Error> {
-        let mut settled = HashMap::new();
-        for (number, item) in self.items.iter().enumerate() {
-            let NodeKind::File(content @ Content::Late(_)) = &self.tree.node(item.node).kind else {
-                continue;
-            };
-            let own = self.place(item, place, from);
-            let at = own.extents.first().map_or(0, |extent| extent.start());
-            if !at.is_multiple_of(content.align()) {
-                let message = format!("it would lie at {at}, no multiple of {}", content.align());
-                return Err(Error::new(Kind::Document, message).at(self.tree.origin(item.node)));
-            }
-            let content = content.clone().settle(&own);
-            let content = content.map_err(|error| error.at(self.tree.origin(item.node)))?;
-            settled.insert(index(number)?, content);
-        }
-        Ok(settled)
-    }
 }
 
 impl Planned for Plan {
@@ -398,49 +355,7 @@ impl Planned for Plan {
     }
 }
 
-fn index(number: usize) -> Result<u32, Error> {
+pub(super) fn index(number: usize) -> Result<u32, Error> {
     let message = format!("{number} names are more than a FAT volume holds");
     u32::try_from(number).map_err(|_| Error::new(Kind::Document, message))
-}
-
-/// The label: up to eleven characters that a short name may have, and spaces inside.
-fn label(identity: &Identity) -> Result<Option<[u8; 11]>, Error> {
-    let Some(label) = &identity.label else { return Ok(None) };
-    let refused = |why: String| {
-        Err(Error::new(Kind::Document, format!("the label \"{label}\" cannot be on FAT: {why}")))
-    };
-    let bytes = label.as_bytes();
-    if bytes.is_empty() || bytes.len() > 11 {
-        return refused(format!("it has {} bytes, 1 to 11 can be", bytes.len()));
-    }
-    if bytes.starts_with(b" ") || bytes.ends_with(b" ") {
-        return refused("it begins or ends with a space".to_owned());
-    }
-    if let Some(bad) =
-        label.chars().find(|c| !matches!(c, ' '..='~') || "\"*+,./:;<=>?[\\]|".contains(*c))
-    {
-        return refused(format!("it holds {bad:?}"));
-    }
-    let mut found = [b' '; 11];
-    found.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    Ok(Some(found))
-}
-
-/// The serial number: `ABCD-1234`, or out of the seed.
-fn serial(identity: &Identity) -> Result<u32, Error> {
-    let Some(text) = &identity.uuid else {
-        let [a, b, c, d, ..] = *Uuid::new_v5(&identity.seed, b"fat serial").as_bytes();
-        return Ok(u32::from_be_bytes([a, b, c, d]));
-    };
-    let digits = match text.as_bytes() {
-        [high @ .., b'-', _, _, _, _] if high.len() == 4 => text.replace('-', ""),
-        _ => text.clone(),
-    };
-    let hex = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let serial = u32::from_str_radix(&digits, 16).ok().filter(|_| hex);
-    serial.ok_or_else(|| {
-        let message =
-            format!("the serial number of a FAT volume is like ABCD-1234, not \"{text}\"");
-        Error::new(Kind::Document, message)
-    })
 }

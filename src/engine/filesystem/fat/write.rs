@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Bits;
-use super::directory;
 use super::ondisk::ENTRY;
 use super::plan::{Holds, Layout, Piece};
+use super::{Bits, directory};
 use crate::engine::base::tree::Kind as NodeKind;
 use crate::engine::base::{Content, Error, Extent, Kind, SectorSource, read_exact_at, within};
 
