@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use fs_err as fs;
-use vmimage::engine::base::tree::{Kind, Tree};
 use vmimage::engine::base::Content;
+use vmimage::engine::base::tree::{Kind, Tree};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq)]
