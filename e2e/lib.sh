@@ -10,7 +10,7 @@ began=$SECONDS
 stage() { printf '\n\033[1m==> %4d s  %s\033[0m\n' "$((SECONDS - began))" "$*" >&2; }
 
 # What the scripts themselves need of Debian, beside the cluster's packages.
-packages() { "$ROOT/e2e/cluster/lib/deps.sh" qemu-system-x86 qemu-utils ca-certificates gcc libc6-dev make docker-registry apache2-utils curl openssl tinyproxy "$@"; }
+packages() { "$ROOT/e2e/cluster/lib/deps.sh" qemu-system-x86 qemu-utils ca-certificates gcc libc6-dev make "$@"; }
 
 # need COMMAND HINT: fails with the hint if the command is not there.
 need() { command -v "$1" >/dev/null || { echo "$1 is not in PATH: $2" >&2; exit 1; }; }

@@ -17,7 +17,6 @@ pub mod inspect;
 pub mod manifest;
 #[cfg(feature = "operator")]
 pub mod metrics;
-#[cfg(feature = "cli")]
 pub mod oci;
 pub mod publish;
 pub mod report;

@@ -1,9 +1,36 @@
 //! Container images: the image layout on disk, and registries.
 //!
-//! Knows no document. Invariant: bytes whose digest is not the one that names them are never used.
+//! ```text
+//! layout, archive or registry ──Blobs──▶ index ──platform──▶ manifest ──▶ Image: layers in order
+//! ```
+//!
+//! Knows no document and unpacks nothing. Invariant: bytes whose digest is not the one that names
+//! them are never used.
 
+mod digest;
+mod docker;
+mod image;
+mod json;
+mod layout;
+mod platform;
 mod reference;
 mod registry;
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::engine::base::{Error, SectorSource};
+
+pub use digest::Digest;
+pub use image::{Image, Layer, resolve};
+pub use json::Descriptor;
+pub use layout::Layout;
+pub use platform::Platform;
 pub use reference::Reference;
 pub use registry::{Credentials, DockerConfig, Document, Registry};
+
+/// Where blobs come from. They are judged by whoever asks: a wrong one does no harm.
+pub trait Blobs: Send + Sync + fmt::Debug {
+    /// The blob that this digest names, `size` bytes of it.
+    fn blob(&self, digest: &Digest, size: u64) -> Result<Arc<dyn SectorSource>, Error>;
+}

@@ -6,4 +6,6 @@
 mod bad;
 mod foreign;
 mod made;
+mod oci;
+mod options;
 mod rows;

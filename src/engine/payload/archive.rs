@@ -47,6 +47,11 @@ impl Archive {
         Ok(Self { source: plain(data, options, scratch)?, format: Format::Tar, package: true })
     }
 
+    /// A tar that is not compressed.
+    pub(super) const fn tar(source: Arc<dyn SectorSource>) -> Self {
+        Self { source, format: Format::Tar, package: false }
+    }
+
     /// Its entries from the first on.
     pub fn entries(&self) -> Result<Entries, Error> {
         Entries::open(self.format, Arc::clone(&self.source))
@@ -67,7 +72,19 @@ fn plain(
 ) -> Result<Arc<dyn SectorSource>, Error> {
     let mut first = vec![0; source.len().min(Wrap::MAGIC as u64) as usize];
     source.read_at(0, &mut first)?;
-    let Some(wrap) = Wrap::detect(&first) else { return Ok(source) };
+    match Wrap::detect(&first) {
+        Some(wrap) => unwrapped(wrap, source, options, scratch),
+        None => Ok(source),
+    }
+}
+
+/// What is inside of `source`, in a spool.
+pub(super) fn unwrapped(
+    wrap: Wrap,
+    source: Arc<dyn SectorSource>,
+    options: &Unpack,
+    scratch: &Scratch,
+) -> Result<Arc<dyn SectorSource>, Error> {
     let allowed = source.len().saturating_mul(options.ratio).max(FREE);
     let limit = allowed.min(options.limits.total);
     let spool = scratch.spool()?;

@@ -9,11 +9,19 @@
 //! the tree.
 
 mod archive;
+mod copy;
+pub mod devices;
+pub mod etc;
 mod glob;
+mod image;
 mod links;
 mod options;
 mod place;
+mod service;
 
 pub use archive::{Archive, unpack};
+pub use copy::{Part, copy_tree, member};
 pub use glob::{Glob, Selection};
+pub use image::{apply_layer, image_tree};
 pub use options::{Summary, Times, Unpack};
+pub use service::{Service, overlay};

@@ -33,10 +33,16 @@ impl Tree {
     /// The directory at `path`; all links are followed.
     #[must_use]
     pub fn directory(&self, path: &TreePath) -> Option<NodeId> {
+        self.resolve(path).filter(|found| self.node(*found).kind.is_directory())
+    }
+
+    /// The node at `path`; all links are followed, so it is none.
+    #[must_use]
+    pub fn resolve(&self, path: &TreePath) -> Option<NodeId> {
         let mut left = MAX_LINKS;
         let steps = path.names().iter().map(|name| name.as_bytes().to_vec()).collect();
         let (found, rest) = self.follow(steps, &mut left).ok()?;
-        (rest.is_empty() && self.node(found).kind.is_directory()).then_some(found)
+        rest.is_empty().then_some(found)
     }
 
     /// The directory at `path`, made where it is missing.
@@ -241,6 +247,7 @@ mod tests {
         let shell = tree.find(&path("usr/bin/sh"));
         for other in ["bin/sh", "out/sh", "root/bin/sh", "root/root/out/sh"] {
             assert_eq!(tree.find(&path(other)), shell, "{other}");
+            assert_eq!(tree.resolve(&path(other)), shell, "{other}");
         }
         // What is put behind a link lies where it leads.
         put(&mut tree, "bin/new/tool", file());
