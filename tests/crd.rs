@@ -4,6 +4,8 @@
 #![cfg(feature = "crd")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 use vmimage::api::crd;
 
@@ -132,18 +134,34 @@ fn every_field_is_described_and_the_schema_is_structural() {
 
 #[test]
 fn every_default_is_visible_and_status_has_none() {
-    let mut defaults = Vec::new();
+    let mut defaults = BTreeSet::new();
     visit(|path, schema| {
         if let Some(default) = schema.get("default") {
-            defaults.push(format!("{path}={default}"));
+            defaults.insert(format!("{}={default}", once(path)));
         }
     });
     let expected = [
+        "source.allowMutable=false",
+        "source.decompress=\"none\"",
+        "source.oci.insecure=false",
         "spec.architecture=\"amd64\"",
         "spec.build={}",
         "spec.build.maxAttempts=3",
         "spec.build.resources={}",
         "spec.build.timeoutSeconds=3600",
+        "spec.disk.alignment=\"1Mi\"",
+        "spec.disk.headroom={}",
+        "spec.disk.partitionTable=\"None\"",
+        "spec.disk.partitions[].filesystem.erofs.compression=\"none\"",
+        "spec.disk.partitions[].filesystem.ffs.byteOrder=\"little\"",
+        "spec.disk.partitions[].filesystem.ffs.version=1",
+        "spec.disk.partitions[].filesystem.headroom={}",
+        "spec.disk.partitions[].filesystem.squashfs.compression=\"gzip\"",
+        "spec.disk.partitions[].filesystem.squashfs.exports=true",
+        "spec.disk.partitions[].filesystem.squashfs.fragments=true",
+        "spec.disk.partitions[].grow=false",
+        "spec.disk.partitions[].logical=false",
+        "spec.disk.sectorSize=512",
         "spec.formats=[{\"type\":\"raw\"}]",
         "spec.formats[].box.provider=\"virtualbox\"",
         "spec.formats[].ova.manifest=\"sha256\"",
@@ -154,6 +172,9 @@ fn every_default_is_visible_and_status_has_none() {
         "spec.formats[].qcow2.preallocation=\"off\"",
         "spec.formats[].vdi.subformat=\"dynamic\"",
         "spec.formats[].wrap=\"none\"",
+        "spec.iso.joliet=true",
+        "spec.iso.level=3",
+        "spec.iso.rockRidge=true",
         "spec.machine={}",
         "spec.machine.cpus=1",
         "spec.machine.diskBus=\"sata\"",
@@ -164,8 +185,42 @@ fn every_default_is_visible_and_status_has_none() {
         "spec.publish[].files.pvc.accessModes=[\"ReadWriteOnce\"]",
         "spec.publish[].pvc.accessModes=[\"ReadWriteOnce\"]",
         "spec.suspend=false",
+        "step.archive.format=\"auto\"",
+        "step.archive.path=\"/\"",
+        "step.archive.stripComponents=0",
+        "step.device.gid=0",
+        "step.device.mode=\"0600\"",
+        "step.device.uid=0",
+        "step.deviceSet.path=\"/dev\"",
+        "step.directory.gid=0",
+        "step.directory.mode=\"0755\"",
+        "step.directory.uid=0",
+        "step.file.gid=0",
+        "step.file.mode=\"0644\"",
+        "step.file.uid=0",
+        "step.fromImage.format=\"raw\"",
+        "step.fromImage.from=\"/\"",
+        "step.fromImage.path=\"/\"",
+        "step.fstab.append=false",
+        "step.fstab.entries[].dump=0",
+        "step.fstab.entries[].options=\"defaults\"",
+        "step.fstab.entries[].pass=0",
+        "step.fstab.path=\"/etc/fstab\"",
+        "step.image.path=\"/\"",
+        "step.service.rescueLinks=false",
+        "step.symlink.gid=0",
+        "step.symlink.uid=0",
     ];
-    assert_eq!(defaults, expected);
+    assert_eq!(defaults, BTreeSet::from(expected.map(str::to_owned)));
+}
+
+/// The path of a field, that of a source or a step from there on: they stand in many places.
+fn once(path: &str) -> String {
+    let from = |path: &str, part: &str, name: &str| {
+        path.rsplit_once(part).map(|(_, rest)| format!("{name}.{rest}"))
+    };
+    let step = from(path, ".contents[].", "step").unwrap_or_else(|| path.to_owned());
+    from(&step, ".source.", "source").unwrap_or(step)
 }
 
 #[test]

@@ -3,11 +3,14 @@
 //! Builds nothing. That wrong ones are refused is tested in `manifest_check`.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+use std::collections::BTreeSet;
+use std::process::Command;
+
 use serde_json::json;
 use vmimage::manifest::types::{
-    DeviceKind, FilesystemKind, FormatKind, Medium, Mode, PartitionTable, Path,
+    Architecture, DeviceKind, FilesystemKind, FormatKind, Medium, Mode, PartitionTable, Path,
 };
-use vmimage::manifest::{Spec, check, parse, source};
+use vmimage::manifest::{Spec, check, check_for_cluster, parse, partition_types, source};
 
 fn spec(spec: &str) -> Spec {
     let head = "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {name: t}\nspec:\n";
@@ -134,4 +137,100 @@ fn what_is_written_is_read_back_without_its_defaults() {
     );
     assert_eq!(root["contents"][10], json!({"deviceSet": {"name": "linux"}}));
     assert_eq!(root["contents"][4]["file"]["mode"], "0755");
+}
+
+/// What the pipeline has to build; they go to `examples/` when it does.
+#[test]
+fn the_drafts_of_examples_are_accepted_in_a_cluster_too() {
+    let mut seen = 0;
+    for entry in fs_err::read_dir("tests/golden/examples").unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs_err::read_to_string(&path).unwrap();
+        let documents = parse(&text, &[]).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        for document in documents {
+            assert_eq!(check(&document.image), [], "{}", path.display());
+            assert_eq!(check_for_cluster(&document.image.spec), [], "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 7);
+}
+
+/// Our names, and what sfdisk calls the same in a GPT and in an MBR.
+const SFDISK: &[(&str, Option<&str>, Option<&str>)] = &[
+    ("linux", Some("Linux filesystem"), Some("Linux")),
+    ("esp", Some("EFI System"), Some("EFI (FAT-12/16/32)")),
+    ("biosBoot", Some("BIOS boot"), None),
+    ("swap", Some("Linux swap"), Some("Linux swap / Solaris")),
+    ("lvm", Some("Linux LVM"), Some("Linux LVM")),
+    ("raid", Some("Linux RAID"), Some("Linux raid autodetect")),
+    ("msdata", Some("Microsoft basic data"), Some("W95 FAT32 (LBA)")),
+    ("ntfs", Some("Microsoft basic data"), Some("HPFS/NTFS/exFAT")),
+    ("msReserved", Some("Microsoft reserved"), None),
+    ("prep", Some("PowerPC PReP boot"), Some("PPC PReP Boot")),
+    ("xbootldr", Some("Linux extended boot"), Some("Linux extended boot")),
+    ("linuxRootAmd64", Some("Linux root (x86-64)"), None),
+    ("linuxRootI386", Some("Linux root (x86)"), None),
+    ("linuxRootArm64", Some("Linux root (ARM-64)"), None),
+    ("linuxHome", Some("Linux home"), None),
+    ("linuxSrv", Some("Linux server data"), None),
+    ("linuxVar", Some("Linux variable data"), None),
+    ("netbsd", Some("NetBSD FFS"), Some("NetBSD")),
+    ("netbsdSwap", Some("NetBSD swap"), None),
+    ("freebsd", Some("FreeBSD data"), Some("FreeBSD")),
+    ("freebsdUfs", Some("FreeBSD UFS"), None),
+    ("freebsdBoot", Some("FreeBSD boot"), None),
+    ("openbsd", Some("OpenBSD data"), Some("OpenBSD")),
+];
+
+/// The GUIDs and bytes of partition types, as sfdisk knows them under names of its own.
+#[test]
+fn sfdisk_knows_the_types() {
+    let list = |label: &str| {
+        let run = Command::new("sfdisk").args(["--label", label, "--list-types"]).output();
+        let output =
+            run.unwrap_or_else(|e| panic!("sfdisk is needed (apt-get install fdisk): {e}"));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (gpt, dos) = (list("gpt"), list("dos"));
+    let of = |list: &str, id: &str| {
+        let line = list.lines().find(|line| line.split_whitespace().next() == Some(id));
+        line.map(|line| line.trim_start().strip_prefix(id).unwrap().trim().to_owned())
+    };
+    for (name, in_gpt, in_dos) in SFDISK {
+        let known = partition_types::named(name, Architecture::Amd64).unwrap();
+        assert_eq!(of(&gpt, known.guid).as_deref(), *in_gpt, "{name}");
+        let byte = known.byte.map(|byte| format!("{byte:x}"));
+        assert_eq!(byte.and_then(|byte| of(&dos, &byte)).as_deref(), *in_dos, "{name}");
+    }
+    assert_eq!(SFDISK.len(), partition_types::NAMES.len());
+}
+
+#[test]
+fn the_page_names_every_type_feature_and_field() {
+    let page = fs_err::read_to_string("docs/contents.md").unwrap();
+    for known in partition_types::NAMES {
+        let byte = known.byte.map(|byte| format!("`{byte:#04x}`")).unwrap_or_default();
+        let row = format!("| `{}` | {byte} | `{}` |", known.name, known.guid.to_lowercase());
+        assert!(page.contains(&row), "{row}");
+    }
+    let mut names = BTreeSet::new();
+    fields(&vmimage::manifest::schema()["properties"]["disk"], &mut names);
+    fields(&vmimage::manifest::schema()["properties"]["iso"], &mut names);
+    for name in &names {
+        let told = page.contains(&format!("`{name}`")) || page.contains(&format!("{name}:"));
+        let listed = ["uid", "gid"].contains(&name.as_str());
+        assert!(told || listed, "docs/contents.md lacks {name}");
+    }
+    assert!(names.len() > 80, "{}", names.len());
+}
+
+fn fields(schema: &serde_json::Value, names: &mut BTreeSet<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        names.insert(name.clone());
+        fields(field, names);
+    }
+    if schema["items"].is_object() {
+        fields(&schema["items"], names);
+    }
 }

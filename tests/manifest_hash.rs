@@ -218,6 +218,68 @@ fn everything_that_shapes_a_directory_of_files() {
     assert_eq!(hash(&spec(machine)), hash(&plain), "raw files do not tell of the machine");
 }
 
+#[test]
+fn a_disk_with_contents_and_an_iso() {
+    let disk = spec(
+        "{disk: {partitionTable: GPT, partitions: [{name: a, filesystem: {type: ext4, ext: {blockSize: 4096}}, contents: [{archive: {source: {http: {url: 'https://example.org/a'}, digest: 'sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'}, include: [b], path: /}}, {file: {path: /c, mode: '644', source: {inline: {text: b}, member: d, decompress: auto}}}, {fstab: {entries: [{device: /dev/a, path: /, type: ext4}]}}]}]}}",
+    );
+    let iso = spec("{iso: {volumeId: cidata, contents: [{file: {path: /meta-data, text: ''}}]}}");
+    pins! {
+        content(&disk),
+        r#"{"v":1,"architecture":"amd64","boot":null,"disk":{"partitionTable":"GPT","partitions":[{"name":"a","contents":[{"archive":{"include":["b"]}},{"file":{"path":"/c"}},{"fstab":{"entries":[{"device":"/dev/a","path":"/","type":"ext4"}]}}],"filesystem":{"type":"ext4","ext":{"blockSize":"4Ki"}}}]},"inputs":{"spec.disk.partitions[0].contents[0].archive.source":"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","spec.disk.partitions[0].contents[1].file.source":"sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"},"taken":{"spec.disk.partitions[0].contents[1].file.source":{"decompress":"auto","member":"d"}},"writers":{"ext":1,"fstab":1,"gpt":1}}"#,
+        "c995bc5b8821c6249ac8bff4c9f434f314b1c40968d62613ef234160abea1caf";
+        content(&iso),
+        r#"{"v":1,"architecture":"amd64","boot":null,"disk":null,"iso":{"volumeId":"cidata","contents":[{"file":{"path":"/meta-data","text":""}}]},"inputs":{},"writers":{"iso9660":1}}"#,
+        "e163c9dfee8b3204d9612cf66c9a6514c7fdda80f2ed7942ebee1978f75547ba";
+    }
+}
+
+#[test]
+fn a_step_counts_by_what_it_does() {
+    let step = |step: &str| {
+        content(&spec(&format!(
+            "{{disk: {{partitions: [{{name: a, filesystem: {{type: ext4}}, contents: [{step}]}}]}}}}"
+        )))
+    };
+    let digest =
+        "digest: 'sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'";
+    let archive = |source: &str| step(&format!("{{archive: {{source: {{{source}}}}}}}"));
+    let base = archive("inline: {text: a}");
+    for same in [
+        format!("file: anywhere, {digest}"),
+        format!("oci: {{image: a}}, {digest}"),
+        format!("pvc: {{claimName: a, path: b}}, {digest}"),
+        format!("http: {{url: 'http://a'}}, {digest}, allowMutable: true"),
+        "oci: {image: 'a@sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'}"
+            .to_owned(),
+    ] {
+        assert_eq!(archive(&same), base, "{same}");
+    }
+    let mut seen = std::collections::BTreeSet::from([base]);
+    for other in
+        ["inline: {text: b}", "inline: {text: a}, member: x", "inline: {text: a}, decompress: gzip"]
+    {
+        assert!(seen.insert(archive(other)), "{other}");
+    }
+    let image = format!("oci: {{image: a, path: /b}}, {digest}");
+    assert!(seen.insert(archive(&image)), "{image}");
+    for other in [
+        "{file: {path: /a, text: ''}}",
+        "{file: {path: /a, text: a}}",
+        "{file: {path: /a, text: '', mode: '0600'}}",
+        "{file: {path: /a, text: '', uid: 1}}",
+        "{directory: {path: /a}}",
+        "{symlink: {path: /a, target: b}}",
+        "{deviceSet: {name: linux}}",
+        "{deviceSet: {name: netbsd}}",
+        "{remove: {paths: [/a]}}",
+    ] {
+        assert!(seen.insert(step(other)), "{other}");
+    }
+    let written = "{file: {path: /a, text: '', mode: '644', uid: 0, gid: 0, xattrs: {}}}";
+    assert!(!seen.insert(step(written)), "defaults count as if they were left out");
+}
+
 const PLAIN: &str = "{disk: {size: 1Gi}, publish: [{name: a, pvc: {}}]}";
 
 #[test]

@@ -104,7 +104,10 @@ async fn defaults_are_visible_in_what_is_stored() {
     let stored = create(&client, &space, &document("a", &spec)).await;
     let expected = json!({
         "architecture": "amd64",
-        "disk": {"size": "1Mi"},
+        "disk": {
+            "size": "1Mi", "headroom": {}, "partitionTable": "None", "sectorSize": 512,
+            "alignment": "1Mi",
+        },
         "formats": [{"type": "qcow2", "wrap": "none", "qcow2": {
             "clusterSize": "64Ki", "compat": "1.1", "compression": "none",
             "lazyRefcounts": false, "preallocation": "off",

@@ -3,21 +3,38 @@
 //! Does not read inputs; their digests are given. Invariant: a new field with a default changes no
 //! hash, and a writer whose bytes change raises its number here (pinned hashes fail until it does).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::path::Segment;
 use super::types::{
-    Compression, Files, Format, FormatKind, Preset, Provider, Pvc, Spec, Target, Wrap,
+    Compression, Files, Format, FormatKind, PartitionTable, Preset, Provider, Pvc, Selection, Spec,
+    Target, Wrap,
 };
 use super::{FieldPath, source};
 
 /// The byte version of each writer: raised when its output changes for the same input.
-pub const WRITERS: [(&str, u32); 13] = [
+pub const WRITERS: [(&str, u32); 28] = [
     ("sector", 1),
+    ("mbr", 1),
+    ("gpt", 1),
+    ("ext", 1),
+    ("vfat", 1),
+    ("btrfs", 1),
+    ("ffs", 1),
+    ("squashfs", 1),
+    ("erofs", 1),
+    ("swap", 1),
+    ("iso9660", 1),
+    ("deviceSet", 1),
+    ("fstab", 1),
+    ("hosts", 1),
+    ("service", 1),
     ("raw", 1),
+    ("iso", 1),
     ("qcow2", 1),
     ("vmdk", 1),
     ("vhd", 1),
@@ -47,38 +64,82 @@ pub struct UnknownDigest {
 pub fn known_digests(spec: &Spec) -> InputDigests {
     let digest_of = |s: &super::types::Source| {
         let inline = s.inline.as_ref().and_then(|inline| source::inline_bytes(inline).ok());
-        s.digest.clone().or_else(|| inline.map(|bytes| source::digest(&bytes)))
+        let pinned = s.pinned().map(ToOwned::to_owned);
+        pinned.or_else(|| inline.map(|bytes| source::digest(&bytes)))
     };
     source::sources(spec).into_iter().filter_map(|(path, s)| Some((path, digest_of(s)?))).collect()
 }
 
-/// SHA-256 over what decides the bytes of the disk: 64 hexadecimal digits.
+/// SHA-256 over what decides the bytes of the media: 64 hexadecimal digits.
 pub fn content_hash(spec: &Spec, digests: &InputDigests) -> Result<String, UnknownDigest> {
-    let mut stripped = spec.clone();
-    let mut inputs = BTreeMap::new();
-    for (path, _) in source::sources(spec) {
+    let media = json!({"boot": spec.boot, "disk": spec.disk, "iso": spec.iso});
+    let mut media = json!({"spec": media});
+    let (mut inputs, mut taken) = (BTreeMap::new(), BTreeMap::new());
+    for (path, source) in source::sources(spec) {
         let digest = digests.get(&path).ok_or(UnknownDigest { path: path.clone() })?;
         inputs.insert(path.to_string(), digest.clone());
-    }
-    if let Some(sector) = stripped.boot.as_mut().and_then(|boot| boot.sector.as_mut()) {
-        sector.source = None;
+        if source.selection() != Selection::default() {
+            taken.insert(path.to_string(), json!(source.selection()));
+        }
+        remove(&mut media, &path);
     }
     let writers: BTreeMap<_, _> =
-        WRITERS.into_iter().filter(|(name, _)| used(spec, name)).collect();
-    Ok(sha256(&json!({
+        WRITERS.into_iter().filter(|(name, _)| used(spec).contains(name)).collect();
+    let mut whole = json!({
         "v": 1,
-        "architecture": stripped.architecture.as_str(),
-        "boot": stripped.boot,
-        "disk": stripped.disk,
+        "architecture": spec.architecture.as_str(),
+        "boot": media["spec"]["boot"],
+        "disk": media["spec"]["disk"],
         "inputs": inputs,
         "writers": writers,
-    })))
+    });
+    // What came later is left out where it is not used, so that older documents keep their hash.
+    if spec.iso.is_some() {
+        whole["iso"] = media["spec"]["iso"].take();
+    }
+    if !taken.is_empty() {
+        whole["taken"] = json!(taken);
+    }
+    Ok(sha256(&whole))
 }
 
-/// Whether the disk of `spec` has bytes of the writer `name`.
-fn used(spec: &Spec, name: &str) -> bool {
-    let sector = spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some());
-    name == "sector" && sector
+/// Takes the member at `path` away: an input counts by its digest, wherever it comes from.
+fn remove(whole: &mut Value, path: &FieldPath) {
+    let Some(mut segments) = path.segments() else { return };
+    let Some(last) = segments.pop() else { return };
+    let inner = segments.iter().try_fold(whole, |value, segment| match segment {
+        Segment::Member(name) => value.get_mut(name),
+        Segment::Index(at) => value.get_mut(at),
+    });
+    if let (Some(Value::Object(members)), Segment::Member(name)) = (inner, last) {
+        members.remove(&name);
+    }
+}
+
+/// The writers whose bytes are on the media of `spec`.
+fn used(spec: &Spec) -> BTreeSet<&'static str> {
+    let mut used = BTreeSet::new();
+    let mut add = |name: &'static str, is: bool| {
+        if is {
+            used.insert(name);
+        }
+    };
+    add("sector", spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some()));
+    if let Some(disk) = &spec.disk {
+        add("mbr", disk.partition_table == PartitionTable::Mbr);
+        add("gpt", disk.partition_table == PartitionTable::Gpt);
+    }
+    for filesystem in source::partitions(spec).filter_map(|(_, p)| p.filesystem.as_ref()) {
+        add(filesystem.kind.options(), true);
+    }
+    add("iso9660", spec.iso.is_some());
+    for (_, step) in source::steps(spec) {
+        add("deviceSet", step.device_set.is_some());
+        add("fstab", step.fstab.is_some());
+        add("hosts", step.hosts.is_some());
+        add("service", step.service.is_some());
+    }
+    used
 }
 
 /// targetHash: SHA-256 over a content and what shapes the target that holds it, 64 hexadecimal
@@ -141,6 +202,7 @@ pub fn format_hash(content_hash: &str, spec: &Spec, format: &Format) -> String {
     add("type", json!(kind));
     add("writer", json!(writer(kind)));
     add("name", json!(format.name));
+    add("of", json!(format.of));
     add("preset", json!(format.preset));
     add("wrap", if format.wrap == Wrap::None { Value::Null } else { json!(format.wrap) });
     let others: BTreeMap<_, _> = writers(format)

@@ -7,16 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::super::size::Size;
 use super::contents::Step;
-use super::filesystem::{is_yes, yes};
-use super::is_default;
+use super::{is_default, is_yes, yes};
 
 /// An ISO 9660 image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Iso {
-    /// The volume's name, such as `cidata`: at most 32 characters, with Joliet 16. Omitted: the
-    /// image's name in capitals.
+    /// The volume's name, such as `cidata`: at most 32 characters, of which Joliet shows the first
+    /// 16. Omitted: `CDROM`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub volume_id: Option<String>,

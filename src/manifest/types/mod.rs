@@ -13,6 +13,7 @@ mod iso;
 mod machine;
 mod options;
 mod publish;
+mod readonly;
 mod scalar;
 mod source;
 
@@ -31,8 +32,8 @@ pub use contents::{
 };
 pub use disk::{Disk, Partition, PartitionTable, SectorSize};
 pub use filesystem::{
-    Btrfs, ByteOrder, Erofs, ErofsCompression, Ext, Ffs, FfsVersion, Filesystem, FilesystemKind,
-    Floppy, Headroom, Squashfs, SquashfsCompression, Swap, Vfat,
+    Btrfs, ByteOrder, Ext, Ffs, FfsVersion, Filesystem, FilesystemKind, Floppy, Headroom, Swap,
+    Vfat,
 };
 pub use format::{Format, FormatKind, Medium, Preset, Wrap};
 pub use iso::{Iso, IsoLevel};
@@ -42,6 +43,7 @@ pub use options::{
     Vdi, VdiSubformat, Vhd, VhdSizing, VhdSubformat, Vhdx, Vmdk, VmdkSubformat,
 };
 pub use publish::{AccessMode, Files, Pvc, Target};
+pub use readonly::{Erofs, ErofsCompression, Squashfs, SquashfsCompression};
 pub use scalar::{Mode, Moment, Path};
 pub use source::{
     CaBundle, ClaimFile, Decompress, Http, Inline, KeyReference, Oci, Selection, Source,
@@ -49,6 +51,15 @@ pub use source::{
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// A document as users write it.
