@@ -3,7 +3,6 @@
 use super::sample::{everything, write};
 use vmimage::engine::filesystem::iso9660::Params;
 
-
 use super::tool::run;
 
 #[test]
