@@ -158,11 +158,10 @@ impl Sparse {
             b"name" => self.name = (!value.is_empty()).then(|| value.into()),
             b"size" | b"realsize" => self.real_size = Some(number(value)?),
             b"numblocks" => self.count = Some(number(value)?),
-            b"offset" => {
-                if self.offset.replace(number(value)?).is_some() {
-                    return None;
-                }
-            }
+            b"offset" => match self.offset.replace(number(value)?) {
+                None => {}
+                Some(_) => return None,
+            },
             b"numbytes" => {
                 let at = self.offset.take()?;
                 self.map.push(Piece { at, len: number(value)? });
