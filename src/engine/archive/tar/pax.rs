@@ -7,8 +7,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
-use super::super::Piece;
 use super::acl;
+use crate::engine::archive::Piece;
 use crate::engine::base::tree::{Attributes, Time};
 
 /// Bytes of the attributes of one member.
