@@ -14,7 +14,7 @@ use fs_err as fs;
 use super::listing::{Entry, Listing, first_names};
 
 /// A job takes no longer, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(200);
 
 /// A disk of the guest.
 #[derive(Clone, Debug)]
