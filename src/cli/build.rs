@@ -20,6 +20,7 @@ use crate::engine::base::{Error, Progress};
 use crate::manifest::Override;
 use crate::publish::files::{self, Pending};
 use crate::report::Code;
+use crate::sources::Settings;
 
 /// Everything one build shares.
 struct Run<'a> {
@@ -31,8 +32,8 @@ struct Run<'a> {
 
 /// Runs the verb.
 pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
-    let BuildArgs { file, output: directory, set, name, threads } = args;
-    let prepared = accepted(file, set, name.as_deref())?;
+    let BuildArgs { file, output: directory, set, name, threads, sources } = args;
+    let prepared = accepted(file, set, name.as_deref(), &sources.settings())?;
     refuse_collisions(&prepared)?;
     let run = Run {
         directory,
@@ -50,7 +51,12 @@ pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
 }
 
 /// The documents of the file, or the one that is asked for, all accepted.
-fn accepted(file: &Path, set: &[Override], name: Option<&str>) -> Result<Vec<Prepared>, Failures> {
+fn accepted(
+    file: &Path,
+    set: &[Override],
+    name: Option<&str>,
+    sources: &Settings,
+) -> Result<Vec<Prepared>, Failures> {
     let file = File::read(file)?;
     let mut documents = file.documents(set)?;
     if let Some(name) = name {
@@ -66,7 +72,7 @@ fn accepted(file: &Path, set: &[Override], name: Option<&str>) -> Result<Vec<Pre
     let mut prepared = Vec::with_capacity(documents.len());
     let mut failures = Vec::new();
     for document in documents {
-        match file.prepare(document) {
+        match file.prepare(document, sources) {
             Ok(one) => prepared.push(one),
             Err(found) => failures.extend(found),
         }

@@ -12,11 +12,13 @@ use super::failure::{Failure, Failures};
 use super::image;
 use super::output::Output;
 use crate::manifest::Override;
+use crate::sources::Settings;
 use crate::units::ByteSize;
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
-    let CheckArgs { files, file, set, source } = args;
+    let CheckArgs { files, file, set, source, sources } = args;
+    let sources = sources.settings();
     if source.from.is_some() || source.detect {
         let paths: Vec<PathBuf> = file.iter().chain(files).cloned().collect();
         return image::check::run(&paths, source, output);
@@ -24,7 +26,7 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for path in file.iter().chain(files) {
-        match check_file(path, set) {
+        match check_file(path, set, &sources) {
             Ok((name, prepared, found)) => {
                 accepted.extend(prepared.into_iter().map(|one| (name.clone(), one)));
                 failures.extend(found);
@@ -49,12 +51,16 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
 
 type Checked = (String, Vec<Prepared>, Vec<Failure>);
 
-fn check_file(path: &Path, overrides: &[Override]) -> Result<Checked, Failures> {
+fn check_file(
+    path: &Path,
+    overrides: &[Override],
+    sources: &Settings,
+) -> Result<Checked, Failures> {
     let file = File::read(path)?;
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for document in file.documents(overrides)? {
-        match file.prepare(document) {
+        match file.prepare(document, sources) {
             Ok(prepared) => accepted.push(prepared),
             Err(found) => failures.extend(found),
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use fs_err as fs;
 
 use super::failure::{Failure, Failures};
-use crate::engine::base::{Kind, SectorSource};
+use crate::engine::base::{Kind, SectorSource, Silent};
 use crate::engine::files::{self, Planned};
 use crate::engine::{self, Inputs};
 use crate::manifest::parse::MAX_TEXT;
@@ -19,6 +19,7 @@ use crate::manifest::{
     Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash, parse,
 };
 use crate::report::Code;
+use crate::sources::Settings;
 
 /// A file of documents.
 #[derive(Debug)]
@@ -89,7 +90,11 @@ impl File {
     }
 
     /// Plans the disk of `document`, with all checks that can be made before writing.
-    pub(super) fn prepare(&self, document: Document) -> Result<Prepared, Vec<Failure>> {
+    pub(super) fn prepare(
+        &self,
+        document: Document,
+        sources: &Settings,
+    ) -> Result<Prepared, Vec<Failure>> {
         let problems = check(&document.image);
         if !problems.is_empty() {
             let failure = |problem: Problem| {
@@ -98,16 +103,17 @@ impl File {
             };
             return Err(problems.into_iter().map(failure).collect());
         }
-        self.plan(document).map_err(|failure| vec![failure])
+        self.plan(document, sources).map_err(|failure| vec![failure])
     }
 
-    fn plan(&self, document: Document) -> Result<Prepared, Failure> {
+    fn plan(&self, document: Document, sources: &Settings) -> Result<Prepared, Failure> {
         let spec = &document.image.spec;
         let placed = |failure: Failure| match failure.field.clone() {
             Some(field) => self.at(&document, failure, &field),
             None => failure,
         };
-        let inputs = Inputs::resolve(spec, Some(&self.directory)).map_err(|error| {
+        let sources = sources.open(Some(self.directory.clone())).map_err(|e| Failure::from(&e))?;
+        let inputs = Inputs::resolve_with(spec, &sources, &Silent).map_err(|error| {
             let mut failure = Failure::from(&error);
             if error.kind() == Kind::Io {
                 // An input that cannot be read is a fault of the input, not of the machine.

@@ -22,6 +22,7 @@ mod output;
 mod pod;
 mod progress;
 mod schema;
+mod sources;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -5,6 +5,7 @@
 //! that stands for the object it names; the bytes of a Secret are in no message.
 
 mod mounted;
+mod settings;
 mod web;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use crate::engine::base::{Error, FileSource, Kind, Progress, Scratch, SectorSour
 use crate::engine::inputs::{Provided, Provider};
 use crate::fetch::Client;
 use crate::manifest::types::Source;
+
+pub use settings::Settings;
 
 /// Directories that stand for the objects of a namespace, by name.
 #[derive(Clone, Debug, Default)]
