@@ -4,8 +4,8 @@
 //! no engine, needs a number before anything is built). Invariant: no file that the engine writes is
 //! larger than its bound here (a test writes full disks and compares).
 
-use super::disk_size;
-use super::types::{Format, FormatKind, Preset, Spec, Wrap};
+use super::types::{Format, FormatKind, Medium, Preset, Spec, Wrap};
+use super::{medium, medium_size};
 use crate::units::{ByteSize, SizeOverflow};
 
 const MIB: u64 = 1 << 20;
@@ -23,10 +23,10 @@ const BESIDE: ByteSize = ByteSize::mib(1);
 
 /// The room for all files of `spec`, were the disk full, in whole MiB.
 pub fn room(spec: &Spec) -> Result<ByteSize, SizeOverflow> {
-    let disk = disk_size(spec);
     let (mut files, mut spool) = (BESIDE, ByteSize::ZERO);
     for format in &spec.formats {
-        let bound = bound(format, disk)?;
+        let of = if format.kind == FormatKind::Iso { Some(Medium::Iso) } else { format.of };
+        let bound = bound(format, medium_size(spec, medium(spec, of)))?;
         files = files.plus(bound)?;
         if spools(format) {
             spool = spool.max(bound);
@@ -38,7 +38,8 @@ pub fn room(spec: &Spec) -> Result<ByteSize, SizeOverflow> {
 /// Whether the file inside is written in full before the file around it. It lies in the directory
 /// without a name meanwhile; there is one at a time.
 fn spools(format: &Format) -> bool {
-    format.kind == FormatKind::Box || format.wrap != Wrap::None && format.kind != FormatKind::Raw
+    let raw = matches!(format.kind, FormatKind::Raw | FormatKind::Iso);
+    format.kind == FormatKind::Box || format.wrap != Wrap::None && !raw
 }
 
 /// The largest file of this format that holds a disk of `disk` bytes.
@@ -49,7 +50,8 @@ fn bound(format: &Format, disk: ByteSize) -> Result<ByteSize, SizeOverflow> {
         Some(rules) => disk.max(ByteSize::bytes(rules.least)).round_up(rules.unit)?,
         None => disk,
     };
-    if format.kind == FormatKind::Raw && format.preset != Some(Preset::Gce) {
+    let raw = matches!(format.kind, FormatKind::Raw | FormatKind::Iso);
+    if raw && format.preset != Some(Preset::Gce) {
         let plain = format.wrap == Wrap::None;
         return if plain { Ok(padded) } else { padded.with_overhead(TABLES)?.plus(HEADERS) };
     }

@@ -5,8 +5,12 @@
 //! every CEL rule of the CRD has a row with the same message here, and a row that CEL can express
 //! has a rule.
 
+mod contents;
+mod disk;
+mod filesystem;
 mod formats;
 mod publish;
+mod sources;
 mod table;
 
 use std::sync::LazyLock;

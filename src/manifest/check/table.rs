@@ -5,10 +5,10 @@
 
 use std::cmp::Ordering;
 
+use super::super::FieldPath;
 use super::super::rules::message;
 use super::super::types::{Architecture, Sector, Spec, Toleration, TolerationOperator};
-use super::super::{FieldPath, source};
-use super::{formats, publish};
+use super::{contents, disk as drive, filesystem, formats, publish, sources};
 use crate::units::{ByteSize, SECTOR};
 
 /// The largest disk of QEMU: the largest file offset less its largest alignment.
@@ -59,10 +59,10 @@ const fn desk(name: &'static str, message: &'static str, find: fn(&Spec) -> Vec<
 pub const ROWS: &[Row] = &[
     row("boot-member", message::BOOT, boot_member),
     row("sector-member", message::SECTOR, sector_member),
-    row("source-member", message::SOURCE, source_member),
-    row("inline-member", message::INLINE, inline_member),
+    row("source-member", message::SOURCE, sources::member),
+    row("inline-member", message::INLINE, sources::inline_member),
     row("target-member", message::TARGET, publish::target_member),
-    Row { scope: Scope::Cluster, ..row("file-in-cluster", message::FILE, files) },
+    Row { scope: Scope::Cluster, ..row("file-in-cluster", message::FILE, sources::files) },
     row("arm-without-bios", message::ARM, arm),
     row("nothing-to-build", message::NOTHING, nothing),
     row("foreign-options", message::OPTIONS, formats::foreign_options),
@@ -97,14 +97,80 @@ pub const ROWS: &[Row] = &[
     row("toleration-key", message::TOLERATION_KEY, toleration_key),
     row("toleration-value", message::TOLERATION_VALUE, toleration_value),
     row("toleration-seconds", message::TOLERATION_SECONDS, toleration_seconds),
-    desk("inline-bytes", "these bytes cannot be taken", inline_bytes),
+    row("sector-beside-disk", message::SECTOR_DISK, drive::sector_beside),
+    row("source-digest", message::SOURCE_DIGEST, sources::digest),
+    row("step-member", message::STEP, contents::step_member),
+    row("file-member", message::FILE_MEMBER, contents::file_member),
+    row("paths", message::PATHS, contents::paths),
+    row("device-numbers", message::DEVICE, contents::device),
+    row("sector-size", message::SECTOR_SIZE, drive::sector_size),
+    row("large-sectors", message::LARGE_SECTORS, drive::large_sectors),
+    row("alignment", message::ALIGNMENT, drive::alignment),
+    row("no-table", message::NO_TABLE, drive::no_table),
+    row("no-table-fields", message::NO_TABLE_FIELDS, drive::no_table_fields),
+    row("disk-id", message::DISK_ID, drive::disk_id),
+    row("hybrid", message::HYBRID, drive::hybrid),
+    row("mbr-fields", message::MBR_FIELDS, drive::mbr_fields),
+    row("gpt-fields", message::GPT_FIELDS, drive::gpt_fields),
+    row("mbr-count", message::MBR_COUNT, drive::mbr_count),
+    row("one-active", message::ONE_ACTIVE, drive::one_active),
+    row("one-grow", message::ONE_GROW, drive::one_grow),
+    row("grow-size", message::GROW_SIZE, drive::grow_size),
+    row("mount-paths", message::MOUNT_PATHS, drive::mount_paths),
+    row("partition-member", message::PARTITION_MEMBER, drive::partition_member),
+    row("contents", message::CONTENTS, drive::contents),
+    row("partition-sectors", message::PARTITION_SECTORS, drive::partition_sectors),
+    row("partition-type", message::PARTITION_TYPE, drive::partition_type),
+    row("attribute", message::ATTRIBUTE, drive::attribute),
+    row("filesystem-options", message::FS_OPTIONS, filesystem::options),
+    row("filesystem-label", message::FS_LABEL, filesystem::label),
+    row("filesystem-uuid", message::FS_UUID, filesystem::uuid),
+    row("filesystem-headroom", message::FS_HEADROOM, filesystem::headroom),
+    row("ext2-journal", message::EXT2_JOURNAL, filesystem::ext2_journal),
+    row("ext-block", message::EXT_BLOCK, filesystem::ext_block),
+    row("ext-inode", message::EXT_INODE, filesystem::ext_inode),
+    row("ext-inodes", message::EXT_INODES, filesystem::ext_inodes),
+    row("fat-bits", message::FAT_BITS, filesystem::fat_bits),
+    row("fat-cluster", message::FAT_CLUSTER, filesystem::fat_cluster),
+    row("fat-root", message::FAT_ROOT, filesystem::fat_root),
+    row("fat-floppy", message::FAT_FLOPPY, filesystem::fat_floppy),
+    row("btrfs-node", message::BTRFS_NODE, filesystem::btrfs_node),
+    row("ffs-block", message::FFS_BLOCK, filesystem::ffs_block),
+    row("ffs-fragment", message::FFS_FRAGMENT, filesystem::ffs_fragment),
+    row("squashfs-block", message::SQUASHFS_BLOCK, filesystem::squashfs_block),
+    row("squashfs-level", message::SQUASHFS_LEVEL, filesystem::squashfs_level),
+    row("swap-page", message::SWAP_PAGE, filesystem::swap_page),
+    row("iso-type", message::ISO_TYPE, drive::iso_type),
+    row("iso-package", message::ISO_PACKAGE, drive::iso_package),
+    row("of-missing", message::OF_MISSING, drive::of_missing),
+    row("of-without", message::OF_WITHOUT, drive::of_without),
+    row("fit-request", message::FIT_REQUEST, drive::fit_request),
+    desk(
+        "ext-features",
+        "not a feature of ext that can be chosen: see docs/contents.md",
+        filesystem::ext_features,
+    ),
+    desk(
+        "path-form",
+        "a path in a tree is absolute, has no part that is empty, `.` or `..`, no NUL, and names more than the root where a file is meant",
+        contents::path_form,
+    ),
+    desk("moment", "there is no such time", contents::moment),
+    desk(
+        "xattrs",
+        "an attribute's name begins with user., trusted., security. or system., and a value that begins with 0x is hexadecimal, with 0s base64, of at most 64 KiB",
+        contents::xattrs,
+    ),
+    desk("reference", "this reference means nothing", contents::reference),
+    desk("beneath", "the path of an input has no `..` and no NUL", contents::beneath),
+    desk("inline-bytes", "these bytes cannot be taken", sources::inline_bytes),
     desk(
         "inline-total",
         "all inline bytes of a document together can be at most 128 KiB",
-        inline_total,
+        sources::inline_total,
     ),
-    desk("inline-digest", "the inline bytes have another digest", inline_digest),
-    desk("file-name", "a file's name cannot hold NUL", file_name),
+    desk("inline-digest", "the inline bytes have another digest", sources::inline_digest),
+    desk("file-name", "a file's name cannot hold NUL", sources::file_name),
     desk(
         "resource-name",
         "not a resource of pods: use cpu, memory, ephemeral-storage, hugepages-* or a name with a domain",
@@ -132,25 +198,6 @@ fn boot_member(spec: &Spec) -> Vec<Found> {
 fn sector_member(spec: &Spec) -> Vec<Found> {
     let one = |sector: &Sector| sector.message.is_some() != sector.source.is_some();
     when(sector(spec).is_some_and(|sector| !one(sector)), "spec.boot.sector")
-}
-
-fn source_member(spec: &Spec) -> Vec<Found> {
-    let sources = source::sources(spec).into_iter();
-    let wrong = sources.filter(|(_, source)| source.kinds().len() != 1);
-    wrong.map(|(path, _)| Found { path, detail: None }).collect()
-}
-
-fn inline_member(spec: &Spec) -> Vec<Found> {
-    let inlines = source::sources(spec).into_iter();
-    let inlines = inlines.filter_map(|(path, source)| Some((path, source.inline.as_ref()?)));
-    let wrong = inlines.filter(|(_, inline)| inline.text.is_some() == inline.base64.is_some());
-    wrong.map(|(path, _)| Found { path: path.member("inline"), detail: None }).collect()
-}
-
-fn files(spec: &Spec) -> Vec<Found> {
-    let sources = source::sources(spec).into_iter();
-    let files = sources.filter(|(_, source)| source.file.is_some());
-    files.map(|(path, _)| Found { path: path.member("file"), detail: None }).collect()
 }
 
 fn arm(spec: &Spec) -> Vec<Found> {
@@ -203,53 +250,6 @@ fn toleration_value(spec: &Spec) -> Vec<Found> {
 fn toleration_seconds(spec: &Spec) -> Vec<Found> {
     use super::super::types::TaintEffect::NoExecute;
     tolerations(spec, |t| t.toleration_seconds.is_some() && t.effect != Some(NoExecute))
-}
-
-/// The inline bytes of every source that has some, or why they cannot be had.
-fn inline(spec: &Spec) -> impl Iterator<Item = (FieldPath, Result<Vec<u8>, source::InlineError>)> {
-    let sources = source::sources(spec).into_iter();
-    sources.filter_map(|(path, source)| {
-        let inline = source.inline.as_ref()?;
-        Some((path.member("inline"), source::inline_bytes(inline)))
-    })
-}
-
-fn inline_bytes(spec: &Spec) -> Vec<Found> {
-    inline(spec)
-        .filter_map(|(path, bytes)| match bytes {
-            Err(error @ source::InlineError::Base64(_)) => {
-                Some(Found { path: path.member("base64"), detail: Some(error.to_string()) })
-            }
-            _ => None,
-        })
-        .collect()
-}
-
-fn inline_total(spec: &Spec) -> Vec<Found> {
-    let (mut total, mut last) = (0usize, None);
-    for (path, bytes) in inline(spec) {
-        total = total.saturating_add(bytes.map_or(0, |bytes| bytes.len()));
-        last = Some(path);
-    }
-    let over = last.filter(|_| total > source::MAX_INLINE);
-    over.map(|path| Found { path, detail: Some(format!("here are {total}")) }).into_iter().collect()
-}
-
-fn inline_digest(spec: &Spec) -> Vec<Found> {
-    let differs = |(path, source): (FieldPath, &super::super::types::Source)| {
-        let wanted = source.digest.as_ref()?;
-        let bytes = source::inline_bytes(source.inline.as_ref()?).ok()?;
-        let has = source::digest(&bytes);
-        let detail = Some(format!("they have {has}"));
-        (has != *wanted).then(|| Found { path: path.member("digest"), detail })
-    };
-    source::sources(spec).into_iter().filter_map(differs).collect()
-}
-
-fn file_name(spec: &Spec) -> Vec<Found> {
-    let sources = source::sources(spec).into_iter();
-    let bad = sources.filter(|(_, s)| s.file.as_ref().is_some_and(|file| file.contains('\0')));
-    bad.map(|(path, _)| Found { path: path.member("file"), detail: None }).collect()
 }
 
 fn resource_name(spec: &Spec) -> Vec<Found> {

@@ -10,7 +10,8 @@ use super::message;
 /// The rules of the disk. Quantities of 1 Pi and more have no integer in CEL, so sectors are
 /// counted in the text: with a suffix it is a multiple of 1024.
 pub(in super::super) fn disk() -> Value {
-    let partitions = "(has(self.partitions) ? self.partitions : [])";
+    // Not `has(…) ? … : []`, whose length the API server does not know.
+    let partitions = "!has(self.partitions) || self.partitions";
     let table =
         |name: &str| format!("(!has(self.partitionTable) || self.partitionTable != '{name}')");
     let sector = "(has(self.sectorSize) ? self.sectorSize : 512)";
@@ -32,16 +33,16 @@ pub(in super::super) fn disk() -> Value {
         },
         {"rule": "!has(self.sectorSize) || self.sectorSize in [512, 4096]", "message": message::SECTOR_SIZE},
         {
-            "rule": format!("!has(self.sectorSize) || self.sectorSize != 4096 || ((!has(self.size) || {}) && {partitions}.all(p, !has(p.size) || {}))", large("self.size"), large("p.size")),
+            "rule": format!("!has(self.sectorSize) || self.sectorSize != 4096 || ((!has(self.size) || {}) && ({partitions}.all(p, !has(p.size) || {})))", large("self.size"), large("p.size")),
             "message": message::LARGE_SECTORS,
         },
         {
             "rule": format!("!has(self.alignment) || ({alignment}.isInteger() && {alignment}.asInteger() > 0 && {alignment}.asInteger() <= 1073741824 && {alignment}.asInteger() % {sector} == 0)"),
             "message": message::ALIGNMENT,
         },
-        {"rule": format!("{none} || size({partitions}) <= 1"), "message": message::NO_TABLE},
+        {"rule": format!("{none} || {partitions}.size() <= 1"), "message": message::NO_TABLE},
         {
-            "rule": format!("{none} || (!has(self.diskId) && (!has(self.hybrid) || size(self.hybrid) == 0) && {partitions}.all(p, !has(p.type) && !has(p.size) && !has(p.id) && !has(p.attributes) && !(has(p.grow) && p.grow) && !(has(p.logical) && p.logical)))"),
+            "rule": format!("{none} || (!has(self.diskId) && (!has(self.hybrid) || size(self.hybrid) == 0) && ({partitions}.all(p, !has(p.type) && !has(p.size) && !has(p.id) && !has(p.attributes) && !(has(p.grow) && p.grow) && !(has(p.logical) && p.logical))))"),
             "message": message::NO_TABLE_FIELDS,
         },
         {
@@ -49,7 +50,7 @@ pub(in super::super) fn disk() -> Value {
             "message": message::DISK_ID,
         },
         {
-            "rule": format!("!has(self.hybrid) || size(self.hybrid) == 0 || !{none} || (self.partitionTable == 'GPT' && self.hybrid.all(h, {partitions}.exists(p, p.name == h)))"),
+            "rule": format!("!has(self.hybrid) || size(self.hybrid) == 0 || !{none} || (self.partitionTable == 'GPT' && has(self.partitions) && self.hybrid.all(h, self.partitions.exists(p, p.name == h)))"),
             "message": message::HYBRID,
         },
         {
@@ -61,7 +62,7 @@ pub(in super::super) fn disk() -> Value {
             "message": message::GPT_FIELDS,
         },
         {
-            "rule": format!("{mbr} || {partitions}.filter(p, !(has(p.logical) && p.logical)).size() + ({partitions}.exists(p, has(p.logical) && p.logical) ? 1 : 0) <= 4"),
+            "rule": format!("{mbr} || {partitions}.filter(p, !(has(p.logical) && p.logical)).size() + (self.partitions.exists(p, has(p.logical) && p.logical) ? 1 : 0) <= 4"),
             "message": message::MBR_COUNT,
         },
         {
@@ -70,11 +71,11 @@ pub(in super::super) fn disk() -> Value {
         },
         {"rule": format!("{partitions}.filter(p, has(p.grow) && p.grow).size() <= 1"), "message": message::ONE_GROW},
         {
-            "rule": format!("!{partitions}.exists(p, has(p.grow) && p.grow) || has(self.size) || (has(self.headroom) && (has(self.headroom.size) || has(self.headroom.percent)))"),
+            "rule": format!("!has(self.partitions) || !self.partitions.exists(p, has(p.grow) && p.grow) || has(self.size) || (has(self.headroom) && (has(self.headroom.size) || has(self.headroom.percent)))"),
             "message": message::GROW_SIZE,
         },
         {
-            "rule": format!("{partitions}.all(p, !has(p.mountPath) || {partitions}.exists_one(q, has(q.mountPath) && q.mountPath == p.mountPath))"),
+            "rule": format!("{partitions}.all(p, !has(p.mountPath) || self.partitions.exists_one(q, has(q.mountPath) && q.mountPath == p.mountPath))"),
             "message": message::MOUNT_PATHS,
         },
     ])

@@ -207,6 +207,9 @@ pub(super) fn toleration() -> Value {
 pub(super) fn spec() -> Value {
     const MIB: &str = "1048576";
     let size = "quantity(string(has(self.disk) && has(self.disk.size) ? self.disk.size : 512))";
+    let disk = "(has(self.disk) || has(self.boot))";
+    let open_disk = "(has(self.disk) && !has(self.disk.size) && has(self.disk.partitions) && size(self.disk.partitions) > 0)";
+    let open_iso = "(has(self.iso) && !has(self.iso.size))";
     let request = "quantity(string(p.pvc.request))";
     let cluster = "quantity(string(f.qcow2.clusterSize))";
     // As texts: a number made into a text has no bound that the API server knows.
@@ -222,8 +225,32 @@ pub(super) fn spec() -> Value {
             "message": message::ARM,
         },
         {
-            "rule": "has(self.boot) || (has(self.disk) && has(self.disk.size))",
+            "rule": "has(self.boot) || has(self.iso) || (has(self.disk) && (has(self.disk.size) || (has(self.disk.partitions) && size(self.disk.partitions) > 0)))",
             "message": message::NOTHING,
+        },
+        {
+            "rule": "!(has(self.boot) && has(self.boot.sector) && has(self.disk)) || !((has(self.disk.partitions) && size(self.disk.partitions) > 0) || (has(self.disk.partitionTable) && self.disk.partitionTable != 'None'))",
+            "message": message::SECTOR_DISK,
+        },
+        {
+            "rule": "self.formats.all(f, f.type != 'iso' || (has(self.iso) && !(has(f.of) && f.of == 'disk')))",
+            "message": message::ISO_TYPE,
+        },
+        {
+            "rule": format!("self.formats.all(f, !(f.type in ['ova', 'box']) || !((has(f.of) && f.of == 'iso') || (has(self.iso) && !{disk})))"),
+            "message": message::ISO_PACKAGE,
+        },
+        {
+            "rule": format!("!({disk} && has(self.iso)) || self.formats.all(f, f.type == 'iso' || has(f.of))"),
+            "message": message::OF_MISSING,
+        },
+        {
+            "rule": format!("self.formats.all(f, f.type == 'iso' || !has(f.of) || (f.of == 'disk' ? {disk} : has(self.iso)))"),
+            "message": message::OF_WITHOUT,
+        },
+        {
+            "rule": format!("!has(self.publish) || self.publish.all(p, has(p.pvc) ? has(p.pvc.request) || !({disk} ? {open_disk} : {open_iso}) : (has(p.files) && has(p.files.pvc) && has(p.files.pvc.request)) || !({open_disk} || {open_iso}))"),
+            "message": message::FIT_REQUEST,
         },
         {
             "rule": "!has(self.machine) || !((has(self.machine.diskBus) && self.machine.diskBus == 'virtio') || (has(self.machine.nic) && self.machine.nic == 'virtio')) || !self.formats.exists(f, f.type == 'ova' && has(f.preset) && f.preset == 'vsphere')",

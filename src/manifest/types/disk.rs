@@ -156,6 +156,7 @@ pub struct Partition {
     /// Where the partition is mounted: what the contents of another partition put below this path
     /// lands here. Omitted: a tree of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 255))]
     pub mount_path: Option<Path>,
 
     /// The filesystem. Without one the partition is empty, or holds the bytes of source.

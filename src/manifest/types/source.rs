@@ -134,7 +134,7 @@ pub struct Http {
 #[schemars(inline)]
 pub struct Oci {
     /// The image: `registry.example/name:tag` or `registry.example/name@sha256:…`.
-    #[schemars(length(max = 1024), regex(pattern = r"^[^ ]+$"))]
+    #[schemars(length(max = 512), regex(pattern = r"^[^ ]+$"))]
     pub image: String,
     /// The file in the image's tree to take. Omitted: the image itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
