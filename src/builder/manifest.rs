@@ -31,7 +31,7 @@ pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>, used: &[&str])
         Some(InputEntry {
             field: path.to_string(),
             digest: input.digest.clone(),
-            size: input.bytes.len() as u64,
+            size: input.source.len(),
         })
     });
     BuildManifest {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::desk::Desk;
 use super::failure::{Failure, Failures};
-use crate::engine::base::Kind;
+use crate::engine::base::{Kind, Silent, Work};
 use crate::engine::files::{self, Planned};
 use crate::engine::{self, Env, Given, Inputs, Media, Seed};
 use crate::manifest::parse::MAX_TEXT;
@@ -91,7 +92,7 @@ impl File {
     pub(super) fn prepare(
         &self,
         document: Document,
-        env: &Env<'_>,
+        desk: &Desk,
     ) -> Result<Prepared, Vec<Failure>> {
         let problems = check(&document.image);
         if !problems.is_empty() {
@@ -101,16 +102,18 @@ impl File {
             };
             return Err(problems.into_iter().map(failure).collect());
         }
-        self.plan(document, env).map_err(|failure| vec![failure])
+        self.plan(document, desk).map_err(|failure| vec![failure])
     }
 
-    fn plan(&self, document: Document, env: &Env<'_>) -> Result<Prepared, Failure> {
+    fn plan(&self, document: Document, desk: &Desk) -> Result<Prepared, Failure> {
         let spec = &document.image.spec;
         let placed = |failure: Failure| match failure.field.clone() {
             Some(field) => self.at(&document, failure, &field),
             None => failure,
         };
-        let inputs = Inputs::resolve(spec, Some(&self.directory)).map_err(|error| {
+        let sources =
+            desk.sources.open(Some(self.directory.clone())).map_err(|e| Failure::from(&e))?;
+        let inputs = Inputs::resolve_with(spec, &sources, &Silent).map_err(|error| {
             let mut failure = Failure::from(&error);
             if error.kind() == Kind::Io {
                 // An input that cannot be read is a fault of the input, not of the machine.
@@ -123,7 +126,9 @@ impl File {
         })?;
         let name = &document.image.metadata.name;
         let given = Given { name, spec, inputs: &inputs, seed: Seed::new(name, &content_hash) };
-        let media = engine::build(&given, env).map_err(|e| placed(Failure::from(&e)))?;
+        let work = Work { threads: desk.threads, progress: &Silent };
+        let env = Env { scratch: &sources.scratch, time: desk.time, work };
+        let media = engine::build(&given, &env).map_err(|e| placed(Failure::from(&e)))?;
         let files = files::plan(&document.image, &content_hash, &media)
             .map_err(|e| placed(Failure::from(&e)))?;
         Ok(Prepared { image: document.image, inputs, content_hash, media, files })

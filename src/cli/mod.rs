@@ -23,6 +23,7 @@ mod output;
 mod pod;
 mod progress;
 mod schema;
+mod sources;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

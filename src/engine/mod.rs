@@ -120,6 +120,6 @@ impl Given<'_> {
             Error::new(Kind::Document, "no input was resolved for this field")
                 .at(&Origin::new(path.as_str()))
         })?;
-        Ok(Content::Bytes(Arc::clone(&input.bytes)))
+        Ok(Content::Sectors(Arc::clone(&input.source)))
     }
 }

@@ -43,6 +43,33 @@ impl Beneath {
         })
     }
 
+    /// Opens the file at `path`, which a document names.
+    pub fn file(&self, path: &Path) -> Result<FileSource, Error> {
+        let shown = path.display();
+        let refused = |why: &str| {
+            let directory = self.path.display();
+            let message = format!(
+                "{shown} is not opened: {why}; allowed is a regular file below {directory}"
+            );
+            Error::new(Kind::Input, message)
+        };
+        let name = path.as_os_str().as_bytes();
+        let below = |step| matches!(step, Component::Normal(_) | Component::CurDir);
+        if name.is_empty() || name.len() > MAX_NAME || !path.components().all(below) {
+            return Err(refused("it is absolute, leads upwards or is no path"));
+        }
+        let file = self.open_beneath(path).map_err(|errno| match errno {
+            Errno::LOOP | Errno::XDEV => refused("a symbolic link is on the way"),
+            Errno::NOENT | Errno::NOTDIR => refused("there is none"),
+            errno => Error::io(format!("opening {shown}"), errno.into()),
+        })?;
+        let file = File::from(file);
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(refused("it is no regular file"));
+        }
+        FileSource::of(file, &self.path.join(path))
+    }
+
     /// Opens `name`, by one call where the kernel can, else step by step.
     fn open_beneath(&self, name: &Path) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
