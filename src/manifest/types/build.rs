@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::quantity::Quantity;
 use super::super::rules;
+use super::super::size::Size;
 use super::is_default;
 
 /// How the build pod runs. Nothing here changes the image.
@@ -30,6 +31,10 @@ pub struct Build {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = {}))]
     pub resources: Resources,
+
+    /// Room for what is fetched and unpacked during the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<Scratch>,
 
     /// The ServiceAccount of the build pod; no token of it is mounted. Omitted: the operator's
     /// default, else the namespace's.
@@ -88,6 +93,16 @@ impl Default for MaxAttempts {
     fn default() -> Self {
         Self(3)
     }
+}
+
+/// Room for what is fetched and unpacked during the build.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Scratch {
+    /// Bytes at most, of the node's ephemeral storage. Omitted: the operator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_limit: Option<Size>,
 }
 
 /// Requests and limits of a container.
