@@ -1,7 +1,6 @@
 //! Documents with partitions, filesystems, contents and an ISO: what they mean, what they leave out.
 //!
 //! Builds nothing. That wrong ones are refused is tested in `manifest_check`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::collections::BTreeSet;
 use std::process::Command;
