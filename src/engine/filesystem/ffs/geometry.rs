@@ -75,8 +75,7 @@ impl Geometry {
     /// fragments, sums of clusters, clusters, and the end.
     pub(super) const fn tables(&self) -> [u64; 7] {
         let totals = CG_SPACE;
-        let (positions, used) =
-            if self.wide { (totals, totals) } else { (totals + 4, totals + 6) };
+        let (positions, used) = if self.wide { (totals, totals) } else { (totals + 4, totals + 6) };
         let free = used + self.inodes.div_ceil(8);
         let sums = (free + self.size.div_ceil(8)).next_multiple_of(4) - 4;
         let sums = if sums < free + self.size.div_ceil(8) { sums + 4 } else { sums };
@@ -223,7 +222,10 @@ fn checked(params: &Params) -> Result<(), Error> {
     let refused = |message: String| Err(Error::new(Kind::Document, message));
     let (block, fragment) = (params.block_size, params.fragment_size);
     if !matches!(params.version, 1 | 2) {
-        return refused(format!("version {} of FFS is asked for, 1 and 2 are known", params.version));
+        return refused(format!(
+            "version {} of FFS is asked for, 1 and 2 are known",
+            params.version
+        ));
     }
     if !block.is_power_of_two() || !(4096..=65536).contains(&block) {
         return refused(format!("a block of FFS has {block} bytes, it must be 4096 to 65536"));
@@ -243,7 +245,8 @@ mod tests {
         for (version, block_size, total, inodes) in
             [(1, 8192, 20480, 9), (1, 4096, 400_000, 5000), (2, 8192, 900_000, 70_000)]
         {
-            let params = Params { version, block_size, fragment_size: block_size / 8, ..Params::default() };
+            let params =
+                Params { version, block_size, fragment_size: block_size / 8, ..Params::default() };
             let found = Geometry::new(&params, total, inodes).unwrap();
             let mut count = 0;
             for block in 0..found.total / found.frag {

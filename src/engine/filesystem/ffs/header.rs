@@ -126,7 +126,8 @@ pub(super) fn superblock(layout: &Layout, sums: &[Sums]) -> Vec<u8> {
     // Of avgfilesize and avgfpdir on: what makefs takes.
     fields.all(&[(1196, 16384), (1200, 64), (1316, CONTIG_SUMS)]);
     fields.all(&[(1320, LINKS[usize::from(geometry.wide)]), (1324, 2)]);
-    let blocks = (1..=3).fold(12u64, |sum, depth| sum.saturating_add(pointers.saturating_pow(depth)));
+    let blocks =
+        (1..=3).fold(12u64, |sum, depth| sum.saturating_add(pointers.saturating_pow(depth)));
     fields.u64(1328, blocks.saturating_mul(geometry.block).saturating_sub(1).min(i64::MAX as u64));
     fields.u64(1336, geometry.block - 1);
     fields.u64(1344, geometry.fragment - 1);
@@ -172,7 +173,14 @@ pub(super) fn group(layout: &Layout, number: u64, sums: &Sums) -> Vec<u8> {
     for (field, value) in sums.all().into_iter().enumerate() {
         fields.u32(24 + field * 4, low(value));
     }
-    fields.all(&[(92, used), (96, free), (100, end), (104, cluster_sums), (108, clusters), (112, blocks)]);
+    fields.all(&[
+        (92, used),
+        (96, free),
+        (100, end),
+        (104, cluster_sums),
+        (108, clusters),
+        (112, blocks),
+    ]);
     fields.u64(136, layout.time.seconds.cast_unsigned());
     if geometry.wide {
         // All inodes are there: those not used are zero.
@@ -182,7 +190,8 @@ pub(super) fn group(layout: &Layout, number: u64, sums: &Sums) -> Vec<u8> {
         fields.u16(16, 1);
         fields.u16(18, u16::try_from(geometry.inodes).unwrap_or(u16::MAX));
     }
-    let taken = (layout.rows.len() as u64 + u64::from(ROOT)).saturating_sub(number * geometry.inodes);
+    let taken =
+        (layout.rows.len() as u64 + u64::from(ROOT)).saturating_sub(number * geometry.inodes);
     for inode in 0..taken.min(geometry.inodes) {
         set(&mut fields, used + inode / 8, inode % 8);
     }
@@ -201,7 +210,8 @@ pub(super) fn group(layout: &Layout, number: u64, sums: &Sums) -> Vec<u8> {
         runs.block(from == 0);
     }
     runs.block(false);
-    for (length, (fragments, clusters)) in runs.fragments.into_iter().zip(runs.clusters).enumerate() {
+    for (length, (fragments, clusters)) in runs.fragments.into_iter().zip(runs.clusters).enumerate()
+    {
         fields.u32(52 + length * 4, fragments);
         fields.u32(cluster_sums as usize + (length + 1) * 4, clusters);
     }
@@ -245,7 +255,9 @@ fn first_free(layout: &Layout, block: u64) -> u64 {
             let found = layout.shared.binary_search_by_key(&number, |shared| shared.block);
             found.ok().and_then(|at| layout.shared.get(at)).map_or(geometry.frag, |s| s.used)
         }
-        Place::Summary(_) if geometry.summary_last(block) => geometry.frag - geometry.summary_left(),
+        Place::Summary(_) if geometry.summary_last(block) => {
+            geometry.frag - geometry.summary_left()
+        }
         _ => geometry.frag,
     }
 }

@@ -134,7 +134,9 @@ impl Map {
                         }
                     }
                 }
-                Holds::Indirect(below, from) if below + 1 == depth && (begin..end).contains(&from) => {
+                Holds::Indirect(below, from)
+                    if below + 1 == depth && (begin..end).contains(&from) =>
+                {
                     if let Some(place) = found.get_mut(((from - begin) / span) as usize) {
                         *place = Some(run.from);
                     }

@@ -99,7 +99,8 @@ impl Layout {
         while let Some(directory) = self.rows.get(at).map(|row| row.node) {
             let own = at as u32 + ROOT;
             for (name, id) in tree.node(directory).entries().into_iter().flatten() {
-                let Some(inode) = self.inodes.get_mut(id.index()).filter(|inode| **inode == 0) else {
+                let Some(inode) = self.inodes.get_mut(id.index()).filter(|inode| **inode == 0)
+                else {
                     continue;
                 };
                 let node = tree.node(*id);
@@ -136,7 +137,9 @@ impl Layout {
     pub(super) fn stored(&self, row: &Row) -> u64 {
         let node = self.tree.node(row.node);
         match &node.kind {
-            NodeKind::Directory(entries) => blocked(entries.keys().map(|name| name.as_bytes().len())),
+            NodeKind::Directory(entries) => {
+                blocked(entries.keys().map(|name| name.as_bytes().len()))
+            }
             NodeKind::Symlink(target) if inline(&self.geometry, target) => 0,
             NodeKind::File(_) | NodeKind::Symlink(_) => node.len(),
             _ => 0,
@@ -213,8 +216,13 @@ impl Layout {
         let mut found = loop {
             match at(total, wanted, more) {
                 Ok(found) => break found,
-                Err(error) if error.kind() != Kind::NoSpace || total > 1 << 56 => return Err(error),
-                Err(_) => total += (total / 256).next_multiple_of(self.geometry.frag).max(self.geometry.frag),
+                Err(error) if error.kind() != Kind::NoSpace || total > 1 << 56 => {
+                    return Err(error);
+                }
+                Err(_) => {
+                    total +=
+                        (total / 256).next_multiple_of(self.geometry.frag).max(self.geometry.frag)
+                }
             }
         };
         while let Some(less) = found.total.checked_sub(found.frag)
@@ -250,7 +258,9 @@ impl Layout {
             let bytes = geometry.block.min(len - block * geometry.block);
             let at = match map.data(block) {
                 Some(own) => geometry.block_at(row.start + own) * geometry.block,
-                None => geometry.block_at(row.tail.0) * geometry.block + row.tail.1 * geometry.fragment,
+                None => {
+                    geometry.block_at(row.tail.0) * geometry.block + row.tail.1 * geometry.fragment
+                }
             };
             let Some(extent) = Extent::new(from + at, from + at + bytes) else { continue };
             match found.last_mut() {

@@ -6,12 +6,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::encode;
 use super::geometry::Place;
 use super::header::{self, Sums};
 use super::map::{Holds, Map};
 use super::ondisk::{FS_SIZE, Fields, PLACES, ROOT};
 use super::plan::{Layout, Row};
-use super::encode;
 use crate::engine::base::tree::Kind as NodeKind;
 use crate::engine::base::{Content, Error, Extent, Kind, SectorSource, read_exact_at, within};
 
@@ -88,7 +88,8 @@ impl Image {
         let block = self.layout.geometry.block_at(number);
         let most = run.from + run.count - own;
         // Groups are seldom on the way: halving finds the one that is.
-        let together = |count: u64| self.layout.geometry.block_at(number + count - 1) == block + count - 1;
+        let together =
+            |count: u64| self.layout.geometry.block_at(number + count - 1) == block + count - 1;
         let (mut low, mut high) = (1, most);
         while low < high {
             let middle = low + (high - low).div_ceil(2);
@@ -133,7 +134,11 @@ impl Image {
             }
             Place::Superblock => {
                 let inside = block % (geometry.size / geometry.frag) * geometry.frag;
-                copy(&self.superblock, (inside - geometry.superblock) * geometry.fragment, &mut bytes);
+                copy(
+                    &self.superblock,
+                    (inside - geometry.superblock) * geometry.fragment,
+                    &mut bytes,
+                );
             }
             Place::Header(group) => {
                 let sums = usize::try_from(group).ok().and_then(|at| self.sums.get(at));
@@ -169,15 +174,19 @@ impl Image {
         let Some((inode, row)) = self.owner(number) else { return Ok(()) };
         let opened = self.open(inode, row);
         let own = number - row.start;
-        let run = opened.map.runs.iter().find(|run| (run.from..run.from + run.count).contains(&own));
+        let run =
+            opened.map.runs.iter().find(|run| (run.from..run.from + run.count).contains(&own));
         match run.map(|run| (run.holds, own - run.from)) {
-            Some((Holds::Data(first), more)) => self.node(inode, (first + more) * geometry.block, bytes),
+            Some((Holds::Data(first), more)) => {
+                self.node(inode, (first + more) * geometry.block, bytes)
+            }
             Some((Holds::Indirect(depth, begin), _)) => {
                 let width = if geometry.wide { 8 } else { 4 };
                 let mut fields = Fields::new(bytes.len(), self.layout.params.big_endian);
                 let pointers = opened.map.pointers(geometry, depth, begin);
                 for (number, own) in pointers.into_iter().enumerate() {
-                    let at = own.map_or(0, |own| geometry.block_at(row.start + own) * geometry.frag);
+                    let at =
+                        own.map_or(0, |own| geometry.block_at(row.start + own) * geometry.frag);
                     fields.number(number * width, geometry.wide, at);
                 }
                 copy(&fields.bytes, 0, bytes);
@@ -197,7 +206,9 @@ impl Image {
                 let before = geometry.superblock / geometry.frag;
                 Err(group * each + if inside < before { before } else { each })
             }
-            Place::Inodes(first) if self.layout.row(first.max(ROOT.into())).is_none() => Err(block + 1),
+            Place::Inodes(first) if self.layout.row(first.max(ROOT.into())).is_none() => {
+                Err(block + 1)
+            }
             Place::Boot => {
                 let at = PLACES[usize::from(geometry.wide)];
                 let here = at / geometry.block == block && FS_SIZE > 0;
