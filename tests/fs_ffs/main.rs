@@ -4,7 +4,8 @@
 //! test itself. Invariant: what is expected comes from the tree and from these tools.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
-#[path = "support/tool.rs"]
+mod check;
+#[path = "../support/tool.rs"]
 mod tool;
 
 use std::os::unix::fs::FileExt as _;
@@ -267,6 +268,11 @@ fn our_reader_sees_the_tree_and_the_sums() {
             assert_eq!(described(&back), described(&tree), "{params:?}");
             let facts = look(volume.as_ref()).unwrap().unwrap();
             assert_eq!(facts.size, volume.len());
+            let mut image = vec![0; volume.len() as usize];
+            volume.read_at(0, &mut image).unwrap();
+            let (big, wide) = (params.big_endian, params.version == 2);
+            let free = check::Check { image: &image, big, wide }.run();
+            assert_eq!(facts.free, Some(free * params.fragment_size));
         }
     }
 }
