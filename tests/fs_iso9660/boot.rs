@@ -26,7 +26,8 @@ fn entry(platform: Platform, image: BootImage) -> BootEntry {
 
 fn tree() -> Tree {
     let mut tree = plain();
-    let image: Vec<u8> = (0..40_001_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let image: Vec<u8> =
+        (0..40_001_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     put(&mut tree, b"isolinux/isolinux.bin", bytes(&image), Meta::file(TIME));
     tree
 }
@@ -56,7 +57,11 @@ fn bios_and_efi_entries_are_seen() {
         .collect();
     // Number, platform, bootable, emulation, segment, system, sectors, place.
     let seen: Vec<_> = lines.iter().map(|line| (line[6], line[8], line[11])).collect();
-    assert_eq!(seen, [("BIOS", "none", "4"), ("UEFI", "none", "6144"), ("UEFI", "none", "0")], "{report}");
+    assert_eq!(
+        seen,
+        [("BIOS", "none", "4"), ("UEFI", "none", "6144"), ("UEFI", "none", "0")],
+        "{report}"
+    );
     assert!(report.contains("boot-info-table") && report.contains("grub2-boot-info"), "{report}");
     let info = run("genisoimage", "isoinfo", &["-d", "-i", image.to_str().unwrap()]);
     assert!(info.contains("El Torito VD version 1 found") && info.contains("Key 55 AA"), "{info}");
@@ -74,7 +79,11 @@ fn the_info_table_is_xorrisos() {
     let image = write(tree(), &Params { boot, ..Params::default() }, directory.path());
     let source = directory.path().join("source");
     let out = source.to_str().unwrap();
-    run("libarchive-tools", "sh", &["-c", &format!("mkdir -p '{out}' && bsdtar -xf '{}' -C '{out}'", image.display())]);
+    run(
+        "libarchive-tools",
+        "sh",
+        &["-c", &format!("mkdir -p '{out}' && bsdtar -xf '{}' -C '{out}'", image.display())],
+    );
     let ours = fs_err::read(source.join("isolinux/isolinux.bin")).unwrap();
     let theirs = directory.path().join("theirs.iso");
     let flags = ["-as", "mkisofs", "-quiet", "-R", "-b", "isolinux/isolinux.bin", "-c", "boot.cat"];
@@ -109,7 +118,10 @@ fn floppy_disks_have_their_size() {
         let report = report(&image);
         assert!(report.contains(word), "{word} is not in {report}");
         let error = render(plain(), &params(len - 512), FIT).unwrap_err().to_string();
-        assert!(error.contains(&format!("has {} bytes, this floppy disk has {len}", len - 512)), "{error}");
+        assert!(
+            error.contains(&format!("has {} bytes, this floppy disk has {len}", len - 512)),
+            "{error}"
+        );
     }
 }
 
@@ -142,7 +154,8 @@ fn a_system_area_learns_all_places() {
     assert_eq!(places.appended, [(1 << 20, 10_000)]);
     assert_eq!(bytes[1 << 20..(1 << 20) + 10_000], [0xcc; 10_000]);
     let (start, len) = places.files[&path("isolinux/isolinux.bin")];
-    let find = ["-indev", at.to_str().unwrap(), "-find", "/isolinux/isolinux.bin", "-exec", "report_lba"];
+    let find =
+        ["-indev", at.to_str().unwrap(), "-find", "/isolinux/isolinux.bin", "-exec", "report_lba"];
     let lba = run("xorriso", "xorriso", &find);
     assert!(lba.contains(&format!("{} ,       20 ,    {len}", start / 2048)), "{lba} {start}");
     let volume = run("genisoimage", "isoinfo", &["-d", "-i", at.to_str().unwrap()]);

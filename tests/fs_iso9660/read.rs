@@ -29,7 +29,7 @@ fn joliet_names_come_back() {
 }
 
 /// A directory of the host with what a user may make.
-fn source(directory: &Path) -> PathBuf {
+fn source(directory: &Path, link: usize) -> PathBuf {
     let root = directory.join("source");
     let deep = root.join("a/b/c/d/e/f/g/h/i/j");
     fs_err::create_dir_all(&deep).unwrap();
@@ -41,7 +41,7 @@ fn source(directory: &Path) -> PathBuf {
     fs_err::hard_link(root.join("one"), root.join("a/two")).unwrap();
     symlink("a/../one", root.join("link")).unwrap();
     symlink("/", root.join("root")).unwrap();
-    symlink("dir/".repeat(200) + "end", root.join("long")).unwrap();
+    symlink("dir/".repeat(link) + "end", root.join("long")).unwrap();
     fs_err::set_permissions(root.join("one"), PermissionsExt::from_mode(0o4711)).unwrap();
     root
 }
@@ -97,21 +97,24 @@ fn seen(tree: &Tree) -> Vec<String> {
 #[test]
 fn images_of_others_are_read() {
     let directory = tempfile::tempdir().unwrap();
-    let root = source(directory.path());
-    let root_text = root.to_str().unwrap();
+    // genisoimage writes links of more than 255 bytes with lengths that are cut to a byte.
+    let (long, short) = (source(&directory.path().join("long"), 200), source(directory.path(), 30));
     let out = directory.path().join("foreign.iso");
     let out_text = out.to_str().unwrap();
-    let xorriso = ["-as", "mkisofs", "-quiet", "-R", "-J", "-o", out_text];
-    let made: [(&str, Vec<&str>, &str); 4] = [
-        ("xorriso", [&xorriso[..], &["--hardlinks", root_text]].concat(), "xorriso"),
-        ("xorriso", [&xorriso[..], &["--norock", "-R", "--hardlinks", root_text]].concat(), "xorriso"),
-        ("genisoimage", vec!["-quiet", "-R", "-o", out_text, root_text], "genisoimage"),
-        ("genisoimage", vec!["-quiet", "-R", "-J", "-cache-inodes", "-o", out_text, root_text], "genisoimage"),
-    ];
-    for (program, arguments, package) in made {
+    let xorriso = &["-as", "mkisofs", "-quiet", "-o", out_text, "--hardlinks"][..];
+    let genisoimage = &["-quiet", "-o", out_text][..];
+    for (program, first, flags, root) in [
+        ("xorriso", xorriso, &["-R", "-J"][..], &long),
+        ("xorriso", xorriso, &["-R", "-rr_reloc_dir", "/reloc"], &long),
+        ("genisoimage", genisoimage, &["-R"], &short),
+        ("genisoimage", genisoimage, &["-R", "-J", "-cache-inodes"], &short),
+    ] {
         let _ = fs_err::remove_file(&out);
-        run(package, program, &arguments);
-        agree(&seen(&tree_of(&out)), &host(&root));
+        run(program, program, &[first, flags, &[root.to_str().unwrap()]].concat());
+        let seen: Vec<String> = seen(&tree_of(&out));
+        let seen: Vec<String> =
+            seen.into_iter().filter(|line| !line.starts_with("/reloc ")).collect();
+        agree(&seen, &host(root));
         let facts = look(open(&out).as_ref()).unwrap().unwrap();
         assert!(facts.features.contains(&"Rock Ridge".to_owned()), "{facts:?}");
     }
@@ -134,5 +137,5 @@ fn plain_images_of_others_are_read() {
     };
     let joliet = format!("/Sub/{}", "größe.txt".as_bytes().escape_ascii());
     assert_eq!(names(&["-J"]), ["/", "/Sub", &joliet, "/noext"]);
-    assert_eq!(names(&[]), ["/", "/NOEXT", "/SUB", "/SUB/GR__E.TXT"]);
+    assert_eq!(names(&[]), ["/", "/NOEXT", "/SUB", "/SUB/GR____E.TXT"]);
 }

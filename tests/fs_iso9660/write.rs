@@ -9,8 +9,8 @@ use vmimage::engine::base::tree::{Kind, Meta, NodeId, Tree};
 use vmimage::engine::filesystem::iso9660::{Level, Params};
 
 use super::sample::{
-    END, FIT, agree, Sparse, TIME, bytes, contents, empty, everything, path, plain, put, render, store,
-    tree_of, write,
+    END, FIT, Sparse, TIME, agree, bytes, contents, empty, everything, path, plain, put, render,
+    store, tree_of, write,
 };
 use super::tool::run;
 use vmimage::engine::base::Content;
@@ -117,7 +117,8 @@ fn xorriso_extracts_what_was_written() {
 fn xorriso_and_isoinfo_agree_on_owners_and_kinds() {
     let directory = tempfile::tempdir().unwrap();
     let image = write(everything(), &Params::default(), directory.path());
-    let listing = run("xorriso", "xorriso", &["-indev", text(&image), "-find", "/", "-exec", "lsdl"]);
+    let listing =
+        run("xorriso", "xorriso", &["-indev", text(&image), "-find", "/", "-exec", "lsdl"]);
     for line in [
         "-rwsr-s--x    1 4000000000 65534        5000 Jan  1  1970 '/bin/setuid tool'",
         "drwxrwxrwt    1 0        0               0 Nov 14  2023 '/sticky'",
@@ -144,11 +145,14 @@ fn seven_zip_reads_joliet() {
     let params = Params { rock_ridge: false, ..Params::default() };
     let image = write(plain(), &params, directory.path());
     let out = format!("-o{}", directory.path().join("out").display());
-    run("p7zip-full", "7z", &["x", &out, text(&image)]);
+    run("7zip", "7z", &["x", &out, text(&image)]);
     let seen = host(&directory.path().join("out"));
-    let contents: Vec<&str> = seen.iter().filter(|line| line.contains(" file ")).map(|l| l.as_str()).collect();
+    let contents: Vec<&str> =
+        seen.iter().filter(|line| line.contains(" file ")).map(|l| l.as_str()).collect();
     assert_eq!(contents.len(), 4);
-    for (line, name) in contents.iter().zip(["meta-data", "network-config", "sub/inner/FILE.TXT", "user-data"]) {
+    for (line, name) in
+        contents.iter().zip(["meta-data", "network-config", "sub/inner/FILE.TXT", "user-data"])
+    {
         assert!(line.starts_with(&format!("/{name} file ")), "{line}");
         assert!(line.contains(&format!(" {name} ")), "{line}");
     }
@@ -229,7 +233,8 @@ fn a_file_of_more_than_four_gib_has_sections() {
     // Only what is no hole is written.
     store(image.as_ref(), &path);
     assert!(fs_err::metadata(&path).unwrap().blocks() < 10_000);
-    let listing = run("xorriso", "xorriso", &["-indev", text(&path), "-find", "/", "-exec", "lsdl"]);
+    let listing =
+        run("xorriso", "xorriso", &["-indev", text(&path), "-find", "/", "-exec", "lsdl"]);
     assert!(listing.contains(&format!(" {len} Nov 14  2023 '/large'")), "{listing}");
     let read = tree_of(&path);
     let node = read.node(read.find(&super::sample::path("large")).unwrap());
