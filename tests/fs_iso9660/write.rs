@@ -145,7 +145,7 @@ fn seven_zip_reads_joliet() {
     let params = Params { rock_ridge: false, ..Params::default() };
     let image = write(plain(), &params, directory.path());
     let out = format!("-o{}", directory.path().join("out").display());
-    run("7zip", "7z", &["x", &out, text(&image)]);
+    run("7zip", "7zz", &["x", &out, text(&image)]);
     let seen = host(&directory.path().join("out"));
     let contents: Vec<&str> =
         seen.iter().filter(|line| line.contains(" file ")).map(|l| l.as_str()).collect();
