@@ -166,7 +166,7 @@ fn a_guest_sees_fat() {
 #[test]
 fn a_guest_sees_an_iso() {
     let keeps = Keeps { attributes: false, ..SECONDS };
-    let of = || Params::Iso9660(iso9660::Params::default());
+    let of = || Params::Iso9660(Box::default());
     show(&[
         case("iso", "iso9660", of(), trees::unix, keeps),
         case("iso-sparse", "iso9660", of(), sparse, keeps),

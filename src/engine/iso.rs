@@ -32,7 +32,7 @@ pub(super) fn build(
         scratch: env.scratch,
         work: env.work,
     };
-    let planned = filesystem::plan(&filesystem::Params::Iso9660(params), &request);
+    let planned = filesystem::plan(&filesystem::Params::Iso9660(Box::new(params)), &request);
     let planned = planned.map_err(|e| e.at(&origin))?;
     let len = planned.len();
     let extents = Extent::new(0, len).into_iter().collect();
