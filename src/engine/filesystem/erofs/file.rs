@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::image::{Image, Inode, damaged};
-use super::index::{Found, Index};
+use super::index::{Found, Index, MAX_EXTENT};
 use super::ondisk::{
     BLOCK, BLOCK_LEN, CHUNK_BITS, CHUNK_INDEXES, CHUNKS, FLAT, HOLE, INLINE, PACKED_COMPACT,
     PACKED_FULL,
@@ -172,18 +172,8 @@ impl FileOf {
             // Zeros stand before the packed bytes.
             let zeros = packed.iter().take_while(|byte| **byte == 0).count();
             let packed = packed.get(zeros..).unwrap_or_default();
-            let mut bytes = vec![0; len];
-            let got = lz4_flex::block::decompress_into(packed, &mut bytes);
-            let why = match got {
-                Ok(got) if got == len => None,
-                Ok(got) => Some(format!("they end after {got}")),
-                Err(e) => Some(e.to_string()),
-            };
-            if let Some(why) = why {
-                let message = format!("the cluster at {at} does not unpack to {len} bytes: {why}");
-                return Err(damaged(message));
-            }
-            bytes
+            unpack(packed, len)
+                .map_err(|why| damaged(format!("the cluster at {at} does not unpack: {why}")))?
         };
         let bytes: Arc<[u8]> = bytes.into();
         self.image.keep(at, &bytes);
@@ -245,6 +235,28 @@ impl SectorSource for FileOf {
                 Extent::new(start, end)
             }
             Form::Packed(_) => Some(all),
+        }
+    }
+}
+
+/// The first `len` bytes of what is packed: the rest of it may be more, where a part of the file was
+/// packed again with what follows.
+fn unpack(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
+    let mut room = len;
+    loop {
+        let mut bytes = vec![0; room];
+        match lz4_flex::block::decompress_into(packed, &mut bytes) {
+            Ok(got) if got >= len => {
+                bytes.truncate(len);
+                return Ok(bytes);
+            }
+            Ok(got) => return Err(format!("it ends after {got} bytes of {len}")),
+            Err(lz4_flex::block::DecompressError::OutputTooSmall { .. })
+                if (room as u64) < MAX_EXTENT =>
+            {
+                room = (room * 2).max(16 << 10);
+            }
+            Err(e) => return Err(e.to_string()),
         }
     }
 }
