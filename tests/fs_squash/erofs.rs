@@ -155,6 +155,7 @@ fn foreign_images_are_read() {
         let paths = [theirs.to_str().unwrap(), root.to_str().unwrap()];
         run("erofs-utils", "mkfs.erofs", &[&["--preserve-mtime"], options, &paths].concat());
         let medium: Arc<dyn SectorSource> = Arc::new(ByteSource::new(fs::read(&theirs).unwrap()));
+        println!("{options:?}");
         let found = read(&medium).unwrap_or_else(|e| panic!("{options:?}: {e}"));
         same(&expected, &exact(&found));
         fs::remove_file(&theirs).unwrap();

@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::image::{Image, Inode, damaged};
-use super::index::{Found, Index, MAX_EXTENT};
+use super::index::{Found, Index};
 use super::ondisk::{
-    BLOCK, BLOCK_LEN, CHUNK_BITS, CHUNK_INDEXES, CHUNKS, FLAT, HOLE, INLINE, PACKED_COMPACT,
-    PACKED_FULL,
+    BLOCK, BLOCK_LEN, CHUNK_BITS, CHUNK_INDEXES, CHUNKS, FLAT, HOLE, INLINE, LZ4_PADDING,
+    PACKED_COMPACT, PACKED_FULL,
 };
 use crate::engine::base::{Error, Extent, Kind, SectorSource, within};
 
@@ -169,10 +169,11 @@ impl FileOf {
             let blocks = found.blocks.clamp(1, 256) as usize;
             let mut packed = vec![0; blocks * BLOCK_LEN];
             self.image.bytes(at, &mut packed)?;
-            // Zeros stand before the packed bytes.
-            let zeros = packed.iter().take_while(|byte| **byte == 0).count();
+            // Zeros stand before the packed bytes, or in old images behind them.
+            let before = self.image.head.incompatible.get() & LZ4_PADDING != 0;
+            let zeros = packed.iter().take_while(|byte| before && **byte == 0).count();
             let packed = packed.get(zeros..).unwrap_or_default();
-            unpack(packed, len)
+            super::lz4::unpack(packed, len)
                 .map_err(|why| damaged(format!("the cluster at {at} does not unpack: {why}")))?
         };
         let bytes: Arc<[u8]> = bytes.into();
@@ -235,28 +236,6 @@ impl SectorSource for FileOf {
                 Extent::new(start, end)
             }
             Form::Packed(_) => Some(all),
-        }
-    }
-}
-
-/// The first `len` bytes of what is packed: the rest of it may be more, where a part of the file was
-/// packed again with what follows.
-fn unpack(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
-    let mut room = len;
-    loop {
-        let mut bytes = vec![0; room];
-        match lz4_flex::block::decompress_into(packed, &mut bytes) {
-            Ok(got) if got >= len => {
-                bytes.truncate(len);
-                return Ok(bytes);
-            }
-            Ok(got) => return Err(format!("it ends after {got} bytes of {len}")),
-            Err(lz4_flex::block::DecompressError::OutputTooSmall { .. })
-                if (room as u64) < MAX_EXTENT =>
-            {
-                room = (room * 2).max(16 << 10);
-            }
-            Err(e) => return Err(e.to_string()),
         }
     }
 }
