@@ -5,14 +5,13 @@
 
 use zerocopy::IntoBytes as _;
 
-use super::attributes;
-use super::directory;
 use super::layout::{chunks, encode_device, index_at, inode_len, links};
 use super::ondisk::{
     BLOCK, BLOCK_LEN, CHECKSUM, CHUNKED, CHUNKS, Compact, Extended, HOLE, INLINE, LZ4_PADDING,
     MAGIC, MODES, MTIME, MapHead, PACKED_FULL, SLOT, SUPERBLOCK_AT, Superblock,
 };
 use super::write::Laid;
+use super::{attributes, directory};
 use crate::engine::base::tree::{Kind, NodeId, Tree};
 use crate::engine::base::{Error, Extent, SectorSource as _};
 
