@@ -24,6 +24,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::filesystem", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
     ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
+    (
+        "engine::view",
+        &["engine::archive", "engine::base", "engine::filesystem", "engine::partition"],
+    ),
     ("fetch", &["units", "engine::base"]),
     ("oci", &["units", "engine::base", "engine::codec", "engine::archive", "fetch"]),
     (
@@ -31,6 +35,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &[
             "units",
             "manifest",
+            "engine::archive",
             "engine::base",
             "engine::codec",
             "engine::bootloader",
@@ -38,6 +43,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::format",
             "engine::partition",
             "engine::payload",
+            "engine::view",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
@@ -50,6 +56,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::filesystem",
             "engine::format",
             "engine::partition",
+            "engine::view",
         ],
     ),
     (
@@ -77,11 +84,14 @@ const TABLE: &[(&str, &[&str])] = &[
             "builder",
             "inspect",
             "engine",
+            "engine::archive",
             "engine::base",
             "engine::codec",
             "engine::filesystem",
             "engine::format",
             "engine::partition",
+            "engine::payload",
+            "engine::view",
             "oci",
         ],
     ),
@@ -90,8 +100,17 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts of the engine that have a row of their own.
-const ENGINE_PARTS: &[&str] =
-    &["base", "codec", "archive", "bootloader", "filesystem", "format", "partition", "payload"];
+const ENGINE_PARTS: &[&str] = &[
+    "base",
+    "codec",
+    "archive",
+    "bootloader",
+    "filesystem",
+    "format",
+    "partition",
+    "payload",
+    "view",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

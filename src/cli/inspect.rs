@@ -44,7 +44,7 @@ pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<(), Failures> {
     }
     let (width, unicode) = output.drawing();
     let report =
-        inspect_image(&*opened.bytes, &*opened.image, width).map_err(|e| opened.fail(&e))?;
+        inspect_image(&*opened.bytes, &opened.image, width).map_err(|e| opened.fail(&e))?;
     if output.is_json() {
         return Ok(output.json(&report)?);
     }
