@@ -46,7 +46,7 @@ fn sample(desk: &Desk, links: bool) {
 /// Runs a foreign tool in the desk's directory.
 #[track_caller]
 fn make(desk: &Desk, package: &str, line: &str) {
-    let line = format!("cd '{}' && {line}", desk.root().display());
+    let line = format!("export LC_ALL=C.UTF-8; cd '{}' && {line}", desk.root().display());
     tool(package, "bash", &[OsStr::new("-euc"), OsStr::new(&line)]);
 }
 
@@ -125,10 +125,10 @@ fn what_every_tool_makes_is_listed_printed_and_extracted() {
             continue;
         }
         let (of, to) = (desk.path("src/big.bin"), desk.path("out/big.bin"));
-        let metadata = |path| fs::metadata(path).unwrap();
+        let metadata = |path: &Path| fs::metadata(path).unwrap();
         assert_eq!(metadata(&to).mode() & 0o777, 0o640, "{kind}");
         assert_eq!(metadata(&to).mtime(), metadata(&of).mtime(), "{kind}");
-        assert_eq!(metadata(desk.path("out/again")).nlink(), 2, "{kind}");
+        assert_eq!(metadata(&desk.path("out/again")).nlink(), 2, "{kind}");
     }
 }
 
@@ -161,7 +161,7 @@ fn partitions_are_named_by_number_name_or_label_in_every_format() {
             let out: Vec<_> = out.lines().filter(|name| *name != "lost+found").collect();
             assert_eq!(out, ["deep", "os-release"], "{image}:{place}");
         }
-        assert_eq!(desk.run(&["ls", &format!("{image}:EFI system")]).ok(), "KERNEL\n");
+        assert_eq!(desk.run(&["ls", &format!("{image}:EFI system")]).ok(), "kernel\n");
         let err = desk.run(&["ls", image]).failed(66);
         for part in ["3 partitions with files", "1 \"EFI system\" (vfat \"BOOT\")", "2 \"root\""] {
             assert!(err.contains(part), "{part}: {err}");
@@ -231,7 +231,7 @@ ea_set big.bin user.note hello
         listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let time = squeezed.iter().find(|l| l.contains("big.bin")).unwrap();
     assert!(time.starts_with("-rwsr-xr-x* 1000/70000 700001 2023-11-14 "), "{listed}");
-    for line in ["crw", "brw", "prw"] {
+    for line in ["c-", "b-", "p-"] {
         assert!(squeezed.iter().any(|l| l.starts_with(line)), "{line}: {listed}");
     }
     assert!(listed.contains("x: 5 user.note"), "{listed}");
