@@ -104,7 +104,7 @@ fn packages_make_a_root_and_an_esp() {
     tool::run("mtools", "mcopy", &["-n", "-i", &esp.file, "::/EFI/BOOT/BOOTX64.EFI", &program]);
     assert_eq!(fs::metadata(&program).unwrap().len(), 120_007);
     same_as_in_package(&root.file, "boot/vmlinuz-6.1.0", "kernel");
-    same_as_in_package(&root.file, "usr/bin/sh", "base");
+    same_as_in_package(&root.file, "usr/bin/busybox", "base");
     let share = debugfs(&root.file, "ls -p /usr/share");
     assert!(!share.contains("/doc/"), "{share}");
     let cache = debugfs(&root.file, "ls -p /var/cache/apt");

@@ -109,7 +109,7 @@ fn rescue_root(file: &str, fstab: &str) {
 #[test]
 fn mksmolnb_has_an_ext2_that_netbsd_reads() {
     let file = desk().file("smolnb-ext2.raw");
-    assert_eq!(std::fs::metadata(&file).unwrap().len(), 10 << 20);
+    assert_eq!(fs_err::metadata(&file).unwrap().len(), 10 << 20);
     rescue_root(&file, "/dev/ld0a / ext2fs rw 1 1\n");
 }
 

@@ -12,7 +12,7 @@ const PINNED: &str = include_str!("../golden/examples.sha256");
 fn digests(out: &str) -> String {
     let files = BUILT.iter().flat_map(|(_, files)| *files);
     let digest = |file: &&str| sha256sum(&desk().path(&format!("home/{out}/{file}")));
-    files.map(|file| format!("{}  {file}\n", digest(&file))).collect()
+    files.map(|file| format!("{}  {file}\n", digest(file))).collect()
 }
 
 /// See CONTRIBUTING.md, "When a golden digest or dump changes".
