@@ -15,10 +15,13 @@ pub(super) fn apply(
     path: &FieldPath,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    let Step { archive, remove, file, directory, symlink, hardlink, device, .. } = step;
+    let Step { archive, image, remove, file, directory, symlink, hardlink, device, .. } = step;
     let field = |name: &str| path.member(name);
     if let Some(archive) = archive {
         return sets::archive(tree, archive, &field("archive"), context);
+    }
+    if let Some(image) = image {
+        return sets::image(tree, image, &field("image"), context);
     }
     if let Some(remove) = remove {
         return sets::remove(tree, remove, &field("remove"));
