@@ -45,6 +45,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::partition",
             "engine::payload",
             "engine::view",
+            "oci",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
