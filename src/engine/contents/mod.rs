@@ -10,6 +10,7 @@
 mod nodes;
 mod sets;
 mod step;
+mod tables;
 
 use super::base::tree::{Limits, Meta, Missing, Tree, TreePath};
 use super::base::{Error, Kind, Origin};
