@@ -2,7 +2,7 @@
 //!
 //! Invariant: a step that cannot be applied whole is an error; there is no half a step.
 
-use super::{Context, nodes, sets};
+use super::{Context, disk, nodes, sets};
 use crate::engine::base::tree::Tree;
 use crate::engine::base::{Error, Kind};
 use crate::manifest::FieldPath;
@@ -19,6 +19,9 @@ pub(super) fn apply(
     let field = |name: &str| path.member(name);
     if let Some(archive) = archive {
         return sets::archive(tree, archive, &field("archive"), context);
+    }
+    if let Some(image) = &step.from_image {
+        return disk::from_image(tree, image, &field("fromImage"), context);
     }
     if let Some(remove) = remove {
         return sets::remove(tree, remove, &field("remove"));
