@@ -32,6 +32,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &[
             "units",
             "manifest",
+            "engine::archive",
             "engine::base",
             "engine::codec",
             "engine::bootloader",
@@ -39,6 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::format",
             "engine::partition",
             "engine::payload",
+            "oci",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),

@@ -113,7 +113,7 @@ impl File {
         };
         let sources =
             desk.sources.open(Some(self.directory.clone())).map_err(|e| Failure::from(&e))?;
-        let inputs = Inputs::resolve_with(spec, &sources, &Silent).map_err(|error| {
+        let inputs = Inputs::resolve_with(spec, &sources, desk.time, &Silent).map_err(|error| {
             let mut failure = Failure::from(&error);
             if error.kind() == Kind::Io {
                 // An input that cannot be read is a fault of the input, not of the machine.

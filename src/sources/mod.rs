@@ -4,6 +4,7 @@
 //! Unpacks nothing. Invariants: a name in a document leads to no file but those below the directory
 //! that stands for the object it names; the bytes of a Secret are in no message.
 
+mod images;
 mod mounted;
 mod settings;
 mod web;
@@ -16,6 +17,7 @@ use crate::engine::base::{Error, FileSource, Kind, Progress, Scratch, SectorSour
 use crate::engine::inputs::{Provided, Provider};
 use crate::fetch::Client;
 use crate::manifest::types::Source;
+use crate::oci::{Platform, Pulled};
 
 pub use settings::Settings;
 
@@ -52,6 +54,8 @@ pub struct Sources {
     pub client: Client,
     /// Takes what is fetched.
     pub scratch: Scratch,
+    /// Credentials for images that name no pull secret: on a desk.
+    pub docker_config: Option<PathBuf>,
 }
 
 impl Provider for Sources {
@@ -79,18 +83,25 @@ impl Provider for Sources {
             (Some(_), _) => {
                 "a cluster cannot read files of a desk; use inline, configMapKeyRef or pvc"
             }
-            (_, Some(_)) => "a container image is no file; it is used by the step image",
+            (_, Some(_)) => "a container image is no file: add oci.path, or use the step image",
             _ => {
                 "a source needs exactly one of: inline, configMapKeyRef, secretKeyRef, pvc, http, oci, file"
             }
         };
         Err(Error::new(Kind::Document, message))
     }
-}
 
-impl Sources {
-    fn secrets(&self) -> mounted::Place<'_> {
-        mounted::Place { kind: "Secret", flag: "--secret", of: &self.mounts.secrets }
+    fn image<'a>(
+        &'a self,
+        source: &Source,
+        platform: &Platform,
+        progress: &'a dyn Progress,
+    ) -> Result<Option<Pulled<'a>>, Error> {
+        self.open_image(source, platform, progress)
+    }
+
+    fn scratch(&self) -> &Scratch {
+        &self.scratch
     }
 }
 
@@ -126,7 +137,7 @@ mod tests {
         let client = Client::new(Guard::new(rules), Proxies::default(), times, &[]).unwrap();
         let mounts = Mounts::below(root.path()).unwrap();
         let scratch = Scratch::new(root.path(), 1 << 20);
-        (root, Sources { mounts, files: None, client, scratch })
+        (root, Sources { mounts, files: None, client, scratch, docker_config: None })
     }
 
     fn get(sources: &Sources, source: Value) -> Result<String, String> {

@@ -105,6 +105,15 @@ fn keys(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(keys)
 }
 
+/// The directory on a volume; none if a file is there.
+pub(super) fn claim_directory(
+    claims: &BTreeMap<String, PathBuf>,
+    file: &ClaimFile,
+) -> Result<Option<Beneath>, Error> {
+    let root = directory("PersistentVolumeClaim", "--pvc", claims, &file.claim_name)?;
+    Beneath::new(root, &[])?.directory(Path::new(file.path.trim_start_matches('/')))
+}
+
 /// The file on a volume.
 pub(super) fn claim_file(
     claims: &BTreeMap<String, PathBuf>,

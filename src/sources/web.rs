@@ -37,7 +37,7 @@ impl Sources {
         Ok(Provided { source: fetched.source, digest: Some(fetched.digest) })
     }
 
-    fn bundle(&self, bundle: &CaBundle) -> Result<Vec<u8>, Error> {
+    pub(super) fn bundle(&self, bundle: &CaBundle) -> Result<Vec<u8>, Error> {
         let of = &self.mounts.config_maps;
         Place { kind: "ConfigMap", flag: "--configmap", of }.bytes(&bundle.config_map_key_ref)
     }

@@ -9,9 +9,9 @@ use super::Context;
 use crate::engine::archive::Format;
 use crate::engine::base::tree::{Meta, Tree, TreePath};
 use crate::engine::base::{ByteSource, Content, Error, Kind, Origin, SectorSource};
-use crate::engine::payload::{self, Glob, Selection, Unpack};
+use crate::engine::payload::{self, Glob, Part, Selection, Unpack};
 use crate::manifest::FieldPath;
-use crate::manifest::types::{Archive, ArchiveFormat, Path, Remove, Service};
+use crate::manifest::types::{Archive, ArchiveFormat, Image, Path, Remove, Service};
 
 pub(super) fn archive(
     tree: &mut Tree,
@@ -38,6 +38,24 @@ pub(super) fn archive(
     };
     let source = medium(context.given.content(&path.member("source"))?, path)?;
     payload::unpack(tree, source, &options, context.env.scratch, &origin)?;
+    Ok(())
+}
+
+pub(super) fn image(
+    tree: &mut Tree,
+    image: &Image,
+    path: &FieldPath,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let origin = Origin::new(path.as_str());
+    let part = Part {
+        path: TreePath::default(),
+        selection: selection(&image.include, &image.exclude, path)?,
+        implied: context.env.time,
+    };
+    let input = context.given.input(&path.member("source"))?;
+    let at = TreePath::new(image.path.as_bytes())?;
+    payload::copy_tree(input.tree()?, &part, tree, &at, &origin)?;
     Ok(())
 }
 
