@@ -134,8 +134,12 @@ impl DeskFlags {
     pub(super) fn settings(&self) -> Settings {
         let Self { configmap, secret, pvc, docker_config, restrict_sources, reach } = self.clone();
         let named = |pairs: Vec<(String, PathBuf)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
-        let mounts =
-            Mounts { config_maps: named(configmap), secrets: named(secret), claims: named(pvc) };
+        let mounts = Mounts {
+            config_maps: named(configmap),
+            secrets: named(secret),
+            claims: named(pvc),
+            ..Mounts::default()
+        };
         let everything = !restrict_sources;
         reach.settings(Place { everything, root: None, mounts, patience: None, docker_config })
     }

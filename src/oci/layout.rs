@@ -77,20 +77,35 @@ impl Layout {
         Err(Error::new(Kind::Input, message))
     }
 
-    /// The image that `digest` names, or the only one for `platform`: with the digest of what
-    /// `index.json` has for it.
-    pub fn pulled<'a>(
-        self,
+    /// The image that `digest` names, or the only one for `platform`, and the digest of what
+    /// `index.json` has for it; none if it is one of `docker save` without index.
+    pub fn find(
+        &self,
         platform: &Platform,
         digest: Option<&str>,
-    ) -> Result<Pulled<'a>, Error> {
+    ) -> Result<(Image, Option<String>), Error> {
+        if !self.has("index.json") {
+            return Ok((self.image(platform, None)?, None));
+        }
         let index: Index = parse(self.file("index.json")?.as_ref(), "index.json")?;
         let found = match digest.map(Digest::new).transpose()? {
             Some(digest) => self.descriptor(&index, &digest, &mut 0)?,
             None => choose(&index.manifests, platform, None)?.clone(),
         };
-        let image = resolve(&self, &found, platform)?;
-        Ok(Pulled { image, blobs: Box::new(self), digest: found.digest.to_string() })
+        Ok((resolve(self, &found, platform)?, Some(found.digest.to_string())))
+    }
+
+    /// The same of a layout in a directory.
+    pub fn pulled<'a>(
+        self,
+        platform: &Platform,
+        digest: Option<&str>,
+    ) -> Result<Pulled<'a>, Error> {
+        let (image, digest) = self.find(platform, digest)?;
+        let digest = digest.ok_or_else(|| {
+            Error::new(Kind::Input, "there is no index.json: the directory holds no image layout")
+        })?;
+        Ok(Pulled { image, blobs: Box::new(self), digest })
     }
 
     /// What names the manifest or index with this digest, in `index` or in an index that it names.

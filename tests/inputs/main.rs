@@ -4,6 +4,7 @@
 //! with what those tools were given.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+mod desk;
 mod images;
 mod members;
 

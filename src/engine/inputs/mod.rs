@@ -216,10 +216,10 @@ impl Desk<'_> {
         if let Some(place) = self.shared.get_mut(&key) {
             *place = Some(fetched.clone());
         }
-        if let Some(wanted) = source.pinned().filter(|wanted| *wanted != fetched.digest) {
-            let digest = &fetched.digest;
-            let message = format!("the bytes have digest {digest}, the document wants {wanted}");
-            return Err(Error::new(Kind::Input, message));
+        let pinned = |found: &str| source.pinned().is_none_or(|wanted| wanted == found);
+        let archived = wish.image && matches!(fetched.holds, Holds::Bytes(_));
+        if !archived && !pinned(&fetched.digest) {
+            return Err(other_digest(source, &fetched.digest));
         }
         let scratch = self.provider.scratch();
         let path = source.oci.as_ref().and_then(|oci| oci.path.as_deref());
@@ -230,11 +230,21 @@ impl Desk<'_> {
         };
         let bytes = taken::member(source, bytes, scratch)?;
         let bytes = taken::decompressed(source, bytes, scratch)?;
-        let holds = match wish.image {
-            true => Holds::Tree(Arc::new(self.archived(bytes, &wish.platform, origin)?)),
-            false => Holds::Bytes(bytes),
+        if !wish.image {
+            return Ok(Input { holds: Holds::Bytes(bytes), ..fetched });
+        }
+        // A layout in an archive counts as the image that it is, unless the file itself is pinned.
+        let layout = Layout::archive(taken::unpacked(bytes, scratch)?)?;
+        let (image, own) = match source.pinned() {
+            Some(wanted) if wanted == fetched.digest => (layout.image(&wish.platform, None)?, None),
+            wanted => layout.find(&wish.platform, wanted)?,
         };
-        Ok(Input { holds, ..fetched })
+        let digest = own.unwrap_or(fetched.digest);
+        if !pinned(&digest) {
+            return Err(other_digest(source, &digest));
+        }
+        let tree = image_tree(&image, &layout, &self.options(), scratch, origin)?;
+        Ok(Input { holds: Holds::Tree(Arc::new(tree)), digest, size: fetched.size })
     }
 
     /// What `wish` names, as it is fetched.
@@ -261,7 +271,14 @@ impl Desk<'_> {
                 let digest = Some(source::digest(&bytes));
                 Provided { digest, source: Arc::new(ByteSource::new(bytes)) }
             }
-            None => self.provider.provide(source, self.progress)?,
+            None => {
+                let mut bytes = (*source).clone();
+                if wish.image {
+                    // What is pinned may be the image in them.
+                    bytes.digest = None;
+                }
+                self.provider.provide(&bytes, self.progress)?
+            }
         };
         let size = provided.source.len();
         let digest = match provided.digest {
@@ -271,20 +288,13 @@ impl Desk<'_> {
         Ok(Input { holds: Holds::Bytes(provided.source), digest, size })
     }
 
-    /// The tree of the image that is in these bytes.
-    fn archived(
-        &self,
-        bytes: Arc<dyn SectorSource>,
-        platform: &Platform,
-        origin: &Origin,
-    ) -> Result<Tree, Error> {
-        let scratch = self.provider.scratch();
-        let layout = Layout::archive(taken::unpacked(bytes, scratch)?)?;
-        let image = layout.image(platform, None)?;
-        image_tree(&image, &layout, &self.options(), scratch, origin)
-    }
-
     fn options(&self) -> Unpack {
         Unpack { implied: self.time, ..Unpack::default() }
     }
+}
+
+fn other_digest(source: &Source, found: &str) -> Error {
+    let wanted = source.pinned().unwrap_or_default();
+    let message = format!("the bytes have digest {found}, the document wants {wanted}");
+    Error::new(Kind::Input, message)
 }
