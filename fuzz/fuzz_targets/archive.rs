@@ -1,0 +1,4 @@
+//! Archives, of any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vmimage_fuzz::archive::run(data));
