@@ -20,6 +20,8 @@ pub mod metrics;
 pub mod oci;
 pub mod publish;
 pub mod report;
+#[cfg(feature = "cli")]
+pub mod sources;
 #[cfg(feature = "operator")]
 pub mod telemetry;
 pub mod units;

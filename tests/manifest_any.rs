@@ -3,6 +3,7 @@
 //! Expects no message (see `manifest_parse`).
 
 use proptest::prelude::*;
+use vmimage::manifest::hash::{content_hash, known_digests};
 use vmimage::manifest::parse;
 
 /// A document with this spec, which begins in line 4.
@@ -12,6 +13,8 @@ fn with_spec(spec: &str) -> String {
 }
 
 const WHOLE: &str = include_str!("../examples/hello.yaml");
+const CONTENTS: &str = include_str!("../examples/mksmolnb.yaml");
+const ROOT: &str = include_str!("golden/examples/debian-root.yaml");
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -28,14 +31,20 @@ proptest! {
     }
 
     #[test]
-    fn mutated_documents_are_answered(at in 0..WHOLE.len(), len in 0..20usize, put in "[-a:{}\\[\\],\"'|&*! \n\t0é]{0,6}") {
-        let mut chars: Vec<char> = WHOLE.chars().collect();
+    fn mutated_documents_are_answered(whole in prop::sample::select(vec![WHOLE, CONTENTS, ROOT]), at in 0..2000usize, len in 0..20usize, put in "[-a:{}\\[\\],\"'|&*! \n\t0é/$(]{0,6}") {
+        let mut chars: Vec<char> = whole.chars().collect();
+        let at = at % chars.len();
         let end = (at + len).min(chars.len());
         chars.splice(at.min(end)..end, put.chars());
         let text: String = chars.into_iter().collect();
         if let Ok(documents) = parse(&text, &[]) {
             for document in documents {
                 let _ = vmimage::manifest::check(&document.image);
+                let spec = &document.image.spec;
+                let _ = vmimage::manifest::check_for_cluster(spec);
+                let _ = content_hash(spec, &known_digests(spec));
+                let text = serde_json::to_string(&document.image).unwrap();
+                prop_assert_eq!(&parse(&text, &[]).unwrap()[0].image.spec, spec);
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Documents with partitions, filesystems, contents and an ISO: what they mean, what they leave out.
 //!
 //! Builds nothing. That wrong ones are refused is tested in `manifest_check`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -153,7 +152,7 @@ fn the_drafts_of_examples_are_accepted_in_a_cluster_too() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 7);
+    assert_eq!(seen, 1);
 }
 
 /// Our names, and what sfdisk calls the same in a GPT and in an MBR.

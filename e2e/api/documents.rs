@@ -17,6 +17,8 @@ mod specs;
 /// Where the two may differ: the file, and why.
 const DIFFERENT: &[(&str, &str)] = &[
     ("refused/source-file", "a desk can read files, a cluster cannot reach them"),
+    ("accepted/desk-path-up", "a pattern for it could not be read; told as InvalidSpec"),
+    ("accepted/desk-reference-unknown", "CEL has no way to find references; told as InvalidSpec"),
     ("accepted/desk-no-base64", "CEL cannot decode; the controller tells it as InvalidSpec"),
     ("accepted/desk-other-digest", "CEL cannot hash; the controller tells it as InvalidSpec"),
     ("accepted/desk-request-over-limit", "would cost a rule over two maps; told as InvalidSpec"),

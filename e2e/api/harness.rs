@@ -222,6 +222,7 @@ pub(crate) fn config(namespaces: &[&str], listen: std::net::SocketAddr) -> Confi
         namespaces: namespaces.iter().map(ToString::to_string).collect(),
         listen,
         concurrency: 8,
+        source_flags: Vec::new(),
         claims: ClaimRules { overhead: 60_000, ..ClaimRules::default() },
     }
 }

@@ -34,6 +34,8 @@ mod c220_latency;
 mod c230_shutdown;
 mod c240_invalid_objects;
 mod c250_files;
+mod c260_sources;
+mod c270_examples;
 mod c900_rbac;
 
 use serde_json::{Value, json};

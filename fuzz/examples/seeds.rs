@@ -6,8 +6,6 @@
 use std::path::Path;
 
 use uuid::Uuid;
-use vmimage::engine::archive::tar;
-use vmimage::engine::base::tree::Tree;
 use vmimage::engine::base::{ByteSource, MemorySink, Silent, StreamSink as _, Work};
 use vmimage::engine::codec::wrap::{Wrap, Wrapper};
 use vmimage::engine::format::package::{self, Form, Machine, Recipe, ova, vagrant};
@@ -46,8 +44,7 @@ fn main() -> std::io::Result<()> {
     }
     packed(&corpus.join("unpack"))?;
     packages(&corpus.join("package"))?;
-    filesystems(&corpus.join("filesystem"))?;
-    archives(&corpus.join("archive"))
+    filesystems(&corpus.join("filesystem"))
 }
 
 /// Every filesystem as it is, with one edit, and sealed.
@@ -62,24 +59,6 @@ fn filesystems(directory: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A tar with a bit of everything, and a cpio.
-fn archives(directory: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let tree = vmimage_fuzz::filesystem::sample();
-    let mut tar = vec![0];
-    tar::write_tree(&tree, Tree::ROOT, b"", &mut tar, &|| Ok(())).expect("memory takes everything");
-    std::fs::write(directory.join("seed-tar"), tar)?;
-    let entry = |name: &str, mode: u32, body: &str| {
-        let fields = [1, mode, 0, 0, 1, 0, body.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
-        let fields: String = fields.iter().map(|field| format!("{field:08x}")).collect();
-        let pad = |text: String| text.clone() + &"\0".repeat((4 - text.len() % 4) % 4);
-        pad(pad(format!("070701{fields}{name}\0")) + body)
-    };
-    let cpio =
-        entry("d", 0o40_755, "") + &entry("d/a", 0o100_644, "text") + &entry("TRAILER!!!", 0, "");
-    std::fs::write(directory.join("seed-cpio"), [&[1], cpio.as_bytes()].concat())
 }
 
 /// A text in every wrap that is written.

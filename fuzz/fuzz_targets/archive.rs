@@ -1,4 +1,4 @@
-//! Archives, of any bytes.
+//! Archives, layers and images into a tree, of any bytes.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vmimage_fuzz::archive::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vmimage_fuzz::archive(data));

@@ -98,12 +98,6 @@ fn tree(plain: bool) -> Tree {
     tree
 }
 
-/// The tree in every image.
-#[must_use]
-pub fn sample() -> Tree {
-    tree(false)
-}
-
 /// The image of one kind, small.
 fn made(params: &Params) -> Seed {
     let scratch = Scratch::new(&std::env::temp_dir(), 1 << 30);

@@ -9,7 +9,6 @@
 //! small although files have megabytes. Every fourth input is taken as the file itself.
 //! Invariant: the same input is the same file, whatever the machine.
 
-pub mod archive;
 mod broken;
 mod exercise;
 pub mod files;
@@ -21,10 +20,16 @@ use std::sync::{Arc, OnceLock};
 
 use arbitrary::{Arbitrary, Unstructured};
 use uuid::Uuid;
-use vmimage::engine::base::{ByteSource, MemorySink, SectorSource, Silent, Work};
+use vmimage::engine::archive::Format;
+use vmimage::engine::base::tree::{Kind, Limits, Meta, Time, Tree};
+use vmimage::engine::base::{
+    ByteSource, Content, MemorySink, Origin, Scratch, SectorSource, Silent, Work,
+};
 use vmimage::engine::codec::wrap::{self, Wrap};
 use vmimage::engine::format::package::{Package, PackageKind};
 use vmimage::engine::format::{self, FormatName, Label, Output, Params};
+use vmimage::engine::payload::{self, Unpack};
+use vmimage::oci::{Layout, Platform};
 
 pub use broken::Broken;
 pub use exercise::exercise;
@@ -164,6 +169,49 @@ pub fn package(data: &[u8]) {
     for disk in package.disks().iter().take(4) {
         if let (Ok(source), Some(format)) = (package.disk(disk, &work), disk.format) {
             exercise(source, format);
+        }
+    }
+}
+
+/// Entries and bytes that an archive may put into a tree.
+const MOST_NODES: usize = 4096;
+
+/// Unpacks an archive of the kind that the first byte chooses, as a layer, or as an image; then
+/// reads what is in the tree.
+pub fn archive(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else { return };
+    let source: Arc<dyn SectorSource> = Arc::new(ByteSource::new(rest.to_vec()));
+    let scratch = Scratch::new(&std::env::temp_dir(), MOST_UNPACKED);
+    let origin = Origin::new("fuzz");
+    let limits = Limits {
+        nodes: MOST_NODES,
+        file: MOST_UNPACKED,
+        total: MOST_UNPACKED,
+        ..Limits::default()
+    };
+    let mut tree = Tree::new(Meta::directory(Time::default()), origin.clone());
+    let mut options = Unpack { limits, ..Unpack::default() };
+    let done = match kind % 6 {
+        0 => payload::unpack(&mut tree, source, &options, &scratch, &origin).is_ok(),
+        1 => payload::apply_layer(&mut tree, source, &options, &scratch, &origin).is_ok(),
+        2 => {
+            let image = Layout::archive(source).and_then(|layout| {
+                let image = layout.image(&Platform::linux("amd64"), None)?;
+                payload::image_tree(&image, &layout, &options, &scratch, &origin)
+            });
+            image.map(|image| tree = image).is_ok()
+        }
+        kind => {
+            options.format = Format::ALL.get(usize::from(kind) - 3).copied();
+            payload::unpack(&mut tree, source, &options, &scratch, &origin).is_ok()
+        }
+    };
+    for step in tree.walk().filter(|_| done) {
+        if let Kind::File(Content::Sectors(source)) = &tree.node(step.node).kind {
+            for extent in source.extents() {
+                let len = usize::try_from(extent.len()).expect("files are small");
+                source.read_at(extent.start(), &mut vec![0; len]).expect("a body is there");
+            }
         }
     }
 }

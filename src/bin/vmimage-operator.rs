@@ -56,6 +56,9 @@ struct Flags {
     #[arg(long, env = "VMIMAGE_CLASS_MINIMUM", value_delimiter = ',', value_parser = class_minimum)]
     class_minimum: Vec<(String, ByteSize)>,
 
+    #[command(flatten)]
+    sources: SourceFlags,
+
     /// How log lines look
     #[arg(long, env = "VMIMAGE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -63,6 +66,54 @@ struct Flags {
     /// What is logged, as RUST_LOG has it
     #[arg(long, env = "VMIMAGE_LOG_LEVEL", default_value = "info")]
     log_level: String,
+}
+
+/// What is passed to build pods, which judge it (`vmimage builder --help`).
+#[derive(Debug, clap::Args)]
+struct SourceFlags {
+    /// Hosts that sources may lie on although their names or addresses are private, by commas
+    #[arg(long, env = "VMIMAGE_ALLOW_SOURCE_HOST", value_delimiter = ',')]
+    allow_source_host: Vec<String>,
+
+    /// Addresses that sources may have although they are private, such as 10.1.0.0/16, by commas
+    #[arg(long, env = "VMIMAGE_ALLOW_SOURCE_CIDR", value_delimiter = ',')]
+    allow_source_cidr: Vec<String>,
+
+    /// Addresses that sources may never have, by commas
+    #[arg(long, env = "VMIMAGE_DENY_SOURCE_CIDR", value_delimiter = ',')]
+    deny_source_cidr: Vec<String>,
+
+    /// Let sources be fetched over http without encryption
+    #[arg(long, env = "VMIMAGE_ALLOW_SOURCE_HTTP")]
+    allow_source_http: bool,
+
+    /// HTTP proxy that build pods fetch through
+    #[arg(long, env = "VMIMAGE_SOURCE_PROXY")]
+    source_proxy: Option<String>,
+
+    /// Names and addresses that are asked without that proxy, by commas
+    #[arg(long, env = "VMIMAGE_SOURCE_NO_PROXY")]
+    source_no_proxy: Option<String>,
+}
+
+impl SourceFlags {
+    /// The same flags for a build pod.
+    fn pass_on(self) -> Vec<String> {
+        let given = |text: &String| !text.is_empty();
+        let list = |name, values: Vec<String>| {
+            values.into_iter().filter(given).map(move |value| format!("--{name}={value}"))
+        };
+        let one = |name, value: Option<String>| list(name, value.into_iter().collect());
+        let proxy: Vec<String> = one("source-proxy", self.source_proxy).collect();
+        let exceptions = one("source-no-proxy", self.source_no_proxy).filter(|_| !proxy.is_empty());
+        list("allow-source-host", self.allow_source_host)
+            .chain(list("allow-source-cidr", self.allow_source_cidr))
+            .chain(list("deny-source-cidr", self.deny_source_cidr))
+            .chain(self.allow_source_http.then(|| "--allow-source-http".to_owned()))
+            .chain(exceptions)
+            .chain(proxy.clone())
+            .collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -116,6 +167,7 @@ impl From<Flags> for Config {
             filesystem_overhead,
             class_overhead,
             class_minimum,
+            sources,
             log_format: _,
             log_level: _,
         } = flags;
@@ -127,6 +179,7 @@ impl From<Flags> for Config {
             namespaces: watch_namespaces.into_iter().filter(given).collect(),
             listen,
             concurrency,
+            source_flags: sources.pass_on(),
             claims: ClaimRules {
                 overhead: filesystem_overhead,
                 class_overhead: class_overhead.into_iter().collect::<BTreeMap<_, _>>(),

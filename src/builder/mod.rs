@@ -24,10 +24,11 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
+use crate::engine::base::Work;
 use crate::engine::base::tree::Time;
-use crate::engine::base::{Scratch, Work};
 use crate::engine::{self, Env, Given, Inputs, Seed};
 use crate::report::{BuildResult, Code, MANIFEST_FRAME, Report};
+use crate::sources::Settings;
 
 pub use error::{Error, chain, code_of};
 use files::Ready;
@@ -49,6 +50,8 @@ pub struct Params {
     pub target_hash: String,
     /// How long the run may take.
     pub timeout: Option<Duration>,
+    /// Where inputs lie, and which servers may be reached.
+    pub sources: Settings,
     /// The file that takes the report.
     pub termination_log: PathBuf,
 }
@@ -99,14 +102,12 @@ pub fn run(params: &Params, host: &dyn Host) -> Code {
 fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
     let image = watch.stage("read", || accept::read(&params.document))?;
     let target = accept::target(&image, &params.target)?;
-    let inputs = watch.stage("inputs", || Ok(Inputs::resolve(&image.spec, None)?))?;
+    let sources = params.sources.open(None)?;
+    let time = Time::default();
+    let inputs =
+        watch.stage("inputs", || Ok(Inputs::resolve_with(&image.spec, &sources, time, watch)?))?;
     let hashes = accept::hashes(&image, target, &inputs, params)?;
-    let scratch = Scratch::new(&params.volume, u64::MAX);
-    let env = Env {
-        scratch: &scratch,
-        time: Time::default(),
-        work: Work { threads: 0, progress: watch },
-    };
+    let env = Env { scratch: &sources.scratch, time, work: Work { threads: 0, progress: watch } };
     let name = &image.metadata.name;
     let seed = Seed::new(name, &hashes.content);
     let given = Given { name, spec: &image.spec, inputs: &inputs, seed };
@@ -194,6 +195,18 @@ mod tests {
             content_hash: String::new(),
             target_hash: String::new(),
             timeout: None,
+            sources: Settings {
+                rules: crate::fetch::Rules::default(),
+                proxy: None,
+                no_proxy: String::new(),
+                ca: None,
+                docker_config: None,
+                root: None,
+                mounts: crate::sources::Mounts::default(),
+                scratch: directory.path().to_owned(),
+                scratch_limit: 0,
+                patience: Duration::ZERO,
+            },
             termination_log: log.clone(),
         };
         assert_eq!(run(&params, &Broken), Code::Bug);

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::desk::Desk;
 use super::image::args::{
     self as image, CompareArgs, ConvertArgs, DigestArgs, MeasureArgs, ResizeArgs, SourceFlags,
 };
+use super::sources::{DeskFlags, ReachFlags};
 use super::tree::args::{self as tree, CatArgs, DiffArgs, ExtractArgs, LsArgs};
 use crate::manifest::Override;
 
@@ -182,7 +182,7 @@ pub(super) struct BuildArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
     #[command(flatten)]
-    pub(super) desk: Desk,
+    pub(super) sources: DeskFlags,
 }
 
 /// Flags of `check`.
@@ -198,9 +198,9 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "PATH=VALUE", conflicts_with_all = ["from", "detect"])]
     pub(super) set: Vec<Override>,
     #[command(flatten)]
-    pub(super) desk: Desk,
-    #[command(flatten)]
     pub(super) source: SourceFlags,
+    #[command(flatten)]
+    pub(super) sources: DeskFlags,
 }
 
 /// Flags of `inspect`.
@@ -256,6 +256,11 @@ pub(super) struct BuilderArgs {
     /// Seconds that the run may take [default: no limit]
     #[arg(long, value_name = "N")]
     pub(super) timeout_seconds: Option<u64>,
+    /// Directory with the objects that the document names: configmap/NAME, secret/NAME, pvc/NAME
+    #[arg(long, value_name = "DIR")]
+    pub(super) sources: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) reach: ReachFlags,
     /// The file that takes the report
     #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
     pub(super) termination_log: PathBuf,

@@ -10,13 +10,13 @@ use fs_err as fs;
 use serde_json::{Value, json};
 
 use super::args::BuildArgs;
+use super::desk::Desk;
 use super::document::{File, Prepared};
 use super::failure::{Failure, Failures};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Shown;
 use crate::builder::files::{self as written, Place, Ready, Steps, Written};
-use crate::engine::Env;
 use crate::engine::base::{Error, Progress};
 use crate::manifest::Override;
 use crate::publish::files::{self, Pending};
@@ -32,10 +32,10 @@ struct Run<'a> {
 
 /// Runs the verb.
 pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
-    let BuildArgs { file, output: directory, set, name, threads, desk } = args;
+    let BuildArgs { file, output: directory, set, name, threads, sources } = args;
     let threads = threads.map_or(0, usize::from);
-    let scratch = desk.scratch();
-    let prepared = accepted(file, set, name.as_deref(), &desk.env(&scratch, threads)?)?;
+    let desk = Desk::new(sources.settings(), threads)?;
+    let prepared = accepted(file, set, name.as_deref(), &desk)?;
     refuse_collisions(&prepared)?;
     let run = Run { directory, threads, output, interrupt: Interrupt::listen()? };
     let attempt = format!("making the directory {}", directory.display());
@@ -52,9 +52,9 @@ fn accepted(
     file: &Path,
     set: &[Override],
     name: Option<&str>,
-    env: &Env<'_>,
+    desk: &Desk,
 ) -> Result<Vec<Prepared>, Failures> {
-    let file = File::read(file)?;
+    let mut file = File::read(file)?;
     let mut documents = file.documents(set)?;
     if let Some(name) = name {
         let known: Vec<_> = documents.iter().map(|d| d.image.metadata.name.clone()).collect();
@@ -69,7 +69,7 @@ fn accepted(
     let mut prepared = Vec::with_capacity(documents.len());
     let mut failures = Vec::new();
     for document in documents {
-        match file.prepare(document, env) {
+        match file.prepare(document, desk) {
             Ok(one) => prepared.push(one),
             Err(found) => failures.extend(found),
         }

@@ -7,19 +7,18 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::CheckArgs;
+use super::desk::Desk;
 use super::document::{File, Prepared};
 use super::failure::{Failure, Failures};
 use super::image;
 use super::output::Output;
-use crate::engine::Env;
 use crate::manifest::Override;
 use crate::units::ByteSize;
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
-    let CheckArgs { files, file, set, desk, source } = args;
-    let scratch = desk.scratch();
-    let env = desk.env(&scratch, 0)?;
+    let CheckArgs { files, file, set, source, sources } = args;
+    let desk = Desk::new(sources.settings(), 0)?;
     if source.from.is_some() || source.detect {
         let paths: Vec<PathBuf> = file.iter().chain(files).cloned().collect();
         return image::check::run(&paths, source, output);
@@ -27,7 +26,7 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for path in file.iter().chain(files) {
-        match check_file(path, set, &env) {
+        match check_file(path, set, &desk) {
             Ok((name, prepared, found)) => {
                 accepted.extend(prepared.into_iter().map(|one| (name.clone(), one)));
                 failures.extend(found);
@@ -52,12 +51,12 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
 
 type Checked = (String, Vec<Prepared>, Vec<Failure>);
 
-fn check_file(path: &Path, overrides: &[Override], env: &Env<'_>) -> Result<Checked, Failures> {
-    let file = File::read(path)?;
+fn check_file(path: &Path, overrides: &[Override], desk: &Desk) -> Result<Checked, Failures> {
+    let mut file = File::read(path)?;
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for document in file.documents(overrides)? {
-        match file.prepare(document, env) {
+        match file.prepare(document, desk) {
             Ok(prepared) => accepted.push(prepared),
             Err(found) => failures.extend(found),
         }

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::desk::Desk;
 use super::failure::{Failure, Failures};
-use crate::engine::base::Kind;
+use crate::engine::base::{Kind, Silent, Work};
 use crate::engine::files::{self, Planned};
 use crate::engine::{self, Env, Given, Inputs, Media, Seed};
-use crate::manifest::parse::MAX_TEXT;
-use crate::manifest::{
-    Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash, parse,
-};
+use crate::manifest::parse::{ConfigMaps, MAX_TEXT, parse_beside_config_maps};
+use crate::manifest::{Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash};
 use crate::report::Code;
 
 /// A file of documents.
@@ -26,6 +25,8 @@ pub(super) struct File {
     pub(super) name: String,
     text: String,
     directory: PathBuf,
+    /// The ConfigMaps in it, once its documents were asked for.
+    config_maps: ConfigMaps,
 }
 
 /// An accepted document and its disk.
@@ -68,12 +69,14 @@ impl File {
         let text = String::from_utf8(bytes)
             .map_err(|e| invalid(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())))?;
         let directory = path.parent().filter(|_| !stdin).map(Path::to_owned).unwrap_or_default();
-        Ok(Self { name, text, directory })
+        Ok(Self { name, text, directory, config_maps: ConfigMaps::new() })
     }
 
     /// Its documents, each with a name of its own.
-    pub(super) fn documents(&self, overrides: &[Override]) -> Result<Vec<Document>, Failures> {
-        let documents = parse(&self.text, overrides).map_err(|e| self.unparsed(&e))?;
+    pub(super) fn documents(&mut self, overrides: &[Override]) -> Result<Vec<Document>, Failures> {
+        let parsed = parse_beside_config_maps(&self.text, overrides);
+        let (documents, config_maps) = parsed.map_err(|e| self.unparsed(&e))?;
+        self.config_maps = config_maps;
         let mut names = BTreeSet::new();
         let again = documents.iter().filter(|d| !names.insert(d.image.metadata.name.as_str()));
         let failures = again.map(|document| {
@@ -91,7 +94,7 @@ impl File {
     pub(super) fn prepare(
         &self,
         document: Document,
-        env: &Env<'_>,
+        desk: &Desk,
     ) -> Result<Prepared, Vec<Failure>> {
         let problems = check(&document.image);
         if !problems.is_empty() {
@@ -101,16 +104,19 @@ impl File {
             };
             return Err(problems.into_iter().map(failure).collect());
         }
-        self.plan(document, env).map_err(|failure| vec![failure])
+        self.plan(document, desk).map_err(|failure| vec![failure])
     }
 
-    fn plan(&self, document: Document, env: &Env<'_>) -> Result<Prepared, Failure> {
+    fn plan(&self, document: Document, desk: &Desk) -> Result<Prepared, Failure> {
         let spec = &document.image.spec;
         let placed = |failure: Failure| match failure.field.clone() {
             Some(field) => self.at(&document, failure, &field),
             None => failure,
         };
-        let inputs = Inputs::resolve(spec, Some(&self.directory)).map_err(|error| {
+        let mut sources =
+            desk.sources.open(Some(self.directory.clone())).map_err(|e| Failure::from(&e))?;
+        sources.mounts.given.clone_from(&self.config_maps);
+        let inputs = Inputs::resolve_with(spec, &sources, desk.time, &Silent).map_err(|error| {
             let mut failure = Failure::from(&error);
             if error.kind() == Kind::Io {
                 // An input that cannot be read is a fault of the input, not of the machine.
@@ -123,7 +129,9 @@ impl File {
         })?;
         let name = &document.image.metadata.name;
         let given = Given { name, spec, inputs: &inputs, seed: Seed::new(name, &content_hash) };
-        let media = engine::build(&given, env).map_err(|e| placed(Failure::from(&e)))?;
+        let work = Work { threads: desk.threads, progress: &Silent };
+        let env = Env { scratch: &sources.scratch, time: desk.time, work };
+        let media = engine::build(&given, &env).map_err(|e| placed(Failure::from(&e)))?;
         let files = files::plan(&document.image, &content_hash, &media)
             .map_err(|e| placed(Failure::from(&e)))?;
         Ok(Prepared { image: document.image, inputs, content_hash, media, files })

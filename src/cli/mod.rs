@@ -23,6 +23,7 @@ mod output;
 mod pod;
 mod progress;
 mod schema;
+mod sources;
 mod tree;
 
 use std::ffi::OsString;

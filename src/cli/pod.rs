@@ -21,15 +21,19 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         content_hash,
         target_hash,
         timeout_seconds,
+        sources,
+        reach,
         termination_log,
     } = args;
+    let timeout = timeout_seconds.map(Duration::from_secs);
     let params = Params {
         document,
         target,
         volume,
         content_hash,
         target_hash,
-        timeout: timeout_seconds.map(Duration::from_secs),
+        timeout,
+        sources: reach.in_pod(sources, timeout),
         termination_log,
     };
     let process = Process { interrupt: Interrupt::listen()? };

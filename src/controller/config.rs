@@ -26,6 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Images reconciled at once in each watched scope.
     pub concurrency: u16,
+    /// Flags of build pods about the servers that sources may lie on.
+    pub source_flags: Vec<String>,
     /// How claims are sized.
     pub claims: ClaimRules,
 }

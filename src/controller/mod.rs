@@ -15,6 +15,7 @@ mod context;
 mod decide;
 mod dereference;
 mod http;
+mod inputs;
 mod observe;
 mod reason;
 mod reconcile;

@@ -18,6 +18,8 @@ pub(super) enum Reason {
     Suspended,
     /// The StorageClass does not exist.
     StorageClassMissing,
+    /// An object that a source names is not there.
+    SourceMissing,
     /// A ResourceQuota forbids the pod or the claim.
     QuotaExceeded,
     /// The namespace's Pod Security level forbids the pod.
@@ -78,6 +80,7 @@ impl Reason {
             Self::Publishing => "Publishing",
             Self::Retrying => "Retrying",
             Self::Suspended => "Suspended",
+            Self::SourceMissing => "SourceMissing",
             Self::StorageClassMissing => "StorageClassMissing",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::PodSecurityDenied => "PodSecurityDenied",

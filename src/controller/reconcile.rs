@@ -22,10 +22,11 @@ use super::apply::{self, Order};
 use super::context::Context;
 use super::decide::{self, Action, Decision, Facts, State};
 use super::dereference::dereference;
+use super::inputs;
 use super::observe::{Observed, Phase};
 use super::reason::Reason;
 use super::status;
-use super::validate::{Accepted, Refusal, validate};
+use super::validate::{self, Accepted, Refusal};
 use crate::api::{Image, Status, labels};
 use crate::manifest::{API_VERSION, KIND};
 
@@ -33,6 +34,8 @@ use crate::manifest::{API_VERSION, KIND};
 const NAMESAKE: Duration = Duration::from_secs(1);
 /// How soon something that the apiserver refused is tried again.
 const REFUSED: Duration = Duration::from_secs(15);
+/// How soon an object that a source names is looked for again.
+const MISSING: Duration = Duration::from_secs(10);
 /// Sending an event may not hold reconciling up for longer.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -78,9 +81,15 @@ async fn run(image: &Image, context: &Context) -> Result<Next, Error> {
         generation: image.generation(),
         previous: &previous,
     };
-    let (next, status) = match validate(image) {
-        Err(refusal) => (Next::await_change(), status::refused(&refusal, facts, Timestamp::now())),
-        Ok(accepted) => {
+    let (next, status) = match known(image, context).await? {
+        Known::Refused(refusal) => {
+            (Next::await_change(), status::refused(&refusal, facts, Timestamp::now()))
+        }
+        Known::Missing(what) => {
+            let reason = Reason::SourceMissing;
+            (Next::requeue(MISSING), status::waiting(reason, &what, facts, Timestamp::now()))
+        }
+        Known::Accepted(accepted) => {
             let observed =
                 dereference(image, &accepted.wanted, context).await.map_err(Error::Dereference)?;
             let mut decision = decide::decide(&accepted, &observed, facts);
@@ -94,6 +103,26 @@ async fn run(image: &Image, context: &Context) -> Result<Next, Error> {
     tell(image, &status, &previous, context).await?;
     context.succeeded(image.uid());
     Ok(next)
+}
+
+/// What is known of an image before the cluster is looked at.
+enum Known {
+    Refused(Refusal),
+    Missing(String),
+    Accepted(Box<Accepted>),
+}
+
+async fn known(image: &Image, context: &Context) -> Result<Known, Error> {
+    let spec = match validate::spec(image) {
+        Ok(spec) => spec,
+        Err(refusal) => return Ok(Known::Refused(refusal)),
+    };
+    let found = inputs::look(image, &spec, context).await.map_err(Error::Dereference)?;
+    if !found.missing.is_empty() {
+        return Ok(Known::Missing(found.missing.join("; ")));
+    }
+    let accepted = validate::accept(image, spec, &found.digests);
+    Ok(accepted.map_or_else(Known::Refused, |accepted| Known::Accepted(Box::new(accepted))))
 }
 
 /// Carries all actions out. What the apiserver refuses becomes the target's state; what may pass

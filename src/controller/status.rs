@@ -26,6 +26,16 @@ pub(super) fn refused(refusal: &Refusal, facts: Facts<'_>, now: Timestamp) -> St
     }
 }
 
+/// The status of an image whose inputs are not there: what was published stays told.
+pub(super) fn waiting(reason: Reason, message: &str, facts: Facts<'_>, now: Timestamp) -> Status {
+    let claims = conditions(&Overall::Waiting(reason.as_str().to_owned(), message.to_owned()));
+    Status {
+        observed_generation: Some(facts.generation),
+        conditions: settle(claims, &facts.previous.conditions, facts.generation, &time(now)),
+        ..facts.previous.clone()
+    }
+}
+
 /// The status of an image after `decision`.
 pub(super) fn status(
     accepted: &Accepted,

@@ -47,8 +47,14 @@ impl Refusal {
     }
 }
 
-/// Accepts or refuses the spec of `image`.
+/// Accepts or refuses an image whose inputs are all known from its spec.
+#[cfg(test)]
 pub(super) fn validate(image: &Image) -> Result<Accepted, Refusal> {
+    accept(image, spec(image)?, &hash::InputDigests::new())
+}
+
+/// The spec of `image`, if it can be built.
+pub(super) fn spec(image: &Image) -> Result<Spec, Refusal> {
     let invalid = |error: &dyn std::fmt::Display| Refusal::InvalidSpec(error.to_string());
     let spec = parse::from_json(image.spec.clone()).map_err(|error| match error.path() {
         Some(path) => Refusal::InvalidSpec(format!("{path}: {error}")),
@@ -62,8 +68,25 @@ pub(super) fn validate(image: &Image) -> Result<Accepted, Refusal> {
     if spec.publish.is_empty() {
         return Err(Refusal::NothingToPublish);
     }
-    let content_hash =
-        hash::content_hash(&spec, &hash::known_digests(&spec)).map_err(|e| invalid(&e))?;
+    Ok(spec)
+}
+
+/// What is wanted of `spec`, whose inputs have the digests that it gives and those `found`.
+pub(super) fn accept(
+    image: &Image,
+    spec: Spec,
+    found: &hash::InputDigests,
+) -> Result<Accepted, Refusal> {
+    let invalid = |error: &dyn std::fmt::Display| Refusal::InvalidSpec(error.to_string());
+    let mut digests = hash::known_digests(&spec);
+    digests.extend(found.clone());
+    let content_hash = hash::content_hash(&spec, &digests).map_err(|error| {
+        let path = &error.path;
+        Refusal::InvalidSpec(format!(
+            "{path}: in a cluster this source needs digest: sha256:…, since its bytes decide what \
+             is built again"
+        ))
+    })?;
     let wanted = spec
         .publish
         .iter()

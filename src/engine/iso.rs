@@ -20,7 +20,7 @@ pub(super) fn build(
 ) -> Result<Arc<dyn SectorSource>, Error> {
     let origin = Origin::new("spec.iso");
     let tree = contents::iso_tree(iso, given, env)?;
-    let params = params(iso, given.name);
+    let params = params(iso);
     let request = Request {
         tree: Arc::new(tree),
         identity: Identity { label: None, uuid: None, seed: given.seed.id("iso") },
@@ -32,13 +32,29 @@ pub(super) fn build(
         scratch: env.scratch,
         work: env.work,
     };
-    let planned = filesystem::plan(&filesystem::Params::Iso9660(params), &request);
+    let planned = filesystem::plan(&filesystem::Params::Iso9660(Box::new(params)), &request);
     let planned = planned.map_err(|e| e.at(&origin))?;
     let len = planned.len();
     let extents = Extent::new(0, len).into_iter().collect();
     planned.render(&Placement { extents, medium: len }).map_err(|e| e.at(&origin))
 }
 
-fn params(_iso: &Iso, _name: &str) -> iso9660::Params {
-    iso9660::Params::default()
+fn params(iso: &Iso) -> iso9660::Params {
+    let text = |given: &Option<String>, usual: String| given.clone().unwrap_or(usual);
+    let usual = iso9660::Params::default();
+    iso9660::Params {
+        volume_id: text(&iso.volume_id, usual.volume_id),
+        system_id: text(&iso.system_id, usual.system_id),
+        publisher: text(&iso.publisher, usual.publisher),
+        preparer: text(&iso.preparer, usual.preparer),
+        application: text(&iso.application, usual.application),
+        level: match iso.level.0 {
+            1 => iso9660::Level::One,
+            2 => iso9660::Level::Two,
+            _ => iso9660::Level::Three,
+        },
+        rock_ridge: iso.rock_ridge,
+        joliet: iso.joliet,
+        ..usual
+    }
 }

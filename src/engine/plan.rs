@@ -91,7 +91,10 @@ fn boot_sector(given: &Sector, inputs: &Inputs) -> Result<Product, Error> {
                 Error::new(Kind::Document, "sector needs exactly one of: message, source")
                     .at(&origin)
             })?;
-            (origin.clone(), sector::take(&input.bytes).map_err(|e| e.at(&origin))?)
+            (
+                origin.clone(),
+                input.bytes().and_then(|bytes| sector::take(&bytes)).map_err(|e| e.at(&origin))?,
+            )
         }
     };
     debug_assert!(bytes.len() as u64 <= SECTOR);

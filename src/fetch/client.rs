@@ -31,7 +31,6 @@ pub struct Client {
     guard: Arc<Guard>,
     proxies: Arc<Proxies>,
     times: Times,
-    bundles: Vec<Vec<u8>>,
     pause: Duration,
 }
 
@@ -78,24 +77,24 @@ impl From<Error> for Fault {
 }
 
 impl Client {
-    /// A client that keeps to `guard`.
+    /// A client that keeps to `guard` and trusts the public authorities and those in `bundles` (PEM).
     pub fn new(
         guard: Guard,
         proxies: Proxies,
         times: Times,
-        bundles: Vec<Vec<u8>>,
+        bundles: &[Vec<u8>],
     ) -> Result<Self, Error> {
         let guard = Arc::new(proxies.known_to(guard));
         let proxies = Arc::new(proxies);
-        let wire = Wire::new(&guard, &proxies, times, &bundles)?;
-        Ok(Self { wire, guard, proxies, times, bundles, pause: PAUSE })
+        let wire = Wire::new(&guard, &proxies, times, bundles, true)?;
+        Ok(Self { wire, guard, proxies, times, pause: PAUSE })
     }
 
-    /// The same, which also trusts the authorities in `bundle` (PEM).
+    /// The same, which trusts the authorities in `bundle` (PEM) alone.
     pub fn trusting(&self, bundle: &[u8]) -> Result<Self, Error> {
-        let bundles: Vec<_> = self.bundles.iter().cloned().chain([bundle.to_vec()]).collect();
-        let wire = Wire::new(&self.guard, &self.proxies, self.times, &bundles)?;
-        Ok(Self { wire, bundles, ..self.clone() })
+        let bundles = [bundle.to_vec()];
+        let wire = Wire::new(&self.guard, &self.proxies, self.times, &bundles, false)?;
+        Ok(Self { wire, ..self.clone() })
     }
 
     /// The same, with another first pause between tries.

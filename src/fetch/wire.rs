@@ -78,17 +78,17 @@ impl Resolver for Guarded {
 }
 
 impl Wire {
-    /// Connections that trust the public authorities and those in `bundles` (PEM).
+    /// Connections that trust the authorities in `bundles` (PEM) and, if `usual`, the public ones.
     pub(super) fn new(
         guard: &Arc<Guard>,
         proxies: &Arc<Proxies>,
         times: Times,
         bundles: &[Vec<u8>],
+        usual: bool,
     ) -> Result<Self, Error> {
-        let mut roots: Vec<Certificate<'static>> = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .map(|der| Certificate::from_der(der))
-            .collect();
+        let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|_| usual);
+        let mut roots: Vec<Certificate<'static>> =
+            public.map(|der| Certificate::from_der(der)).collect();
         for bundle in bundles {
             roots.extend(certificates(bundle)?);
         }

@@ -14,6 +14,7 @@ mod json;
 mod layout;
 mod platform;
 mod reference;
+#[cfg(feature = "cli")]
 mod registry;
 
 use std::fmt;
@@ -27,10 +28,27 @@ pub use json::Descriptor;
 pub use layout::Layout;
 pub use platform::Platform;
 pub use reference::Reference;
+#[cfg(feature = "cli")]
 pub use registry::{Credentials, DockerConfig, Document, Registry};
+
+/// An image and where its layers come from.
+#[derive(Debug)]
+pub struct Pulled<'a> {
+    /// The image.
+    pub image: Image,
+    /// Its layers.
+    pub blobs: Box<dyn Blobs + 'a>,
+    /// The digest of the manifest or index that it was found by.
+    pub digest: String,
+}
 
 /// Where blobs come from. They are judged by whoever asks: a wrong one does no harm.
 pub trait Blobs: Send + Sync + fmt::Debug {
     /// The blob that this digest names, `size` bytes of it.
     fn blob(&self, digest: &Digest, size: u64) -> Result<Arc<dyn SectorSource>, Error>;
+
+    /// The same for a manifest or an index, which registries keep elsewhere.
+    fn manifest(&self, digest: &Digest, size: u64) -> Result<Arc<dyn SectorSource>, Error> {
+        self.blob(digest, size)
+    }
 }

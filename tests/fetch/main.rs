@@ -36,7 +36,7 @@ fn client_with(rules: Rules, bundles: Vec<Vec<u8>>) -> Client {
         idle: Duration::from_millis(500),
         total: Duration::from_secs(3),
     };
-    let client = Client::new(Guard::new(rules), Proxies::default(), times, bundles).unwrap();
+    let client = Client::new(Guard::new(rules), Proxies::default(), times, &bundles).unwrap();
     client.pausing(Duration::from_millis(10))
 }
 

@@ -1,13 +1,12 @@
 //! What our reader sees: in our images, in those of `mkfs.btrfs`, and in damaged ones.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vmimage::engine::base::tree::{Kind, Limits, Tree};
 use vmimage::engine::base::{ByteSource, Content, FileSource, SectorSource};
-use vmimage::engine::filesystem::{Room, btrfs, look, read};
+use vmimage::engine::filesystem::{btrfs, look, read};
 
 use super::sample::{
     FIT, bytes, full, link, many, noise, planned, put, rendered, set, tree, write,
@@ -334,7 +333,7 @@ fn every_flipped_byte_is_noticed_and_survived() {
             // it is no btrfs.
             let unused = (4..32).contains(&at) || (place == 0x1_0000 && (64..72).contains(&at));
             assert!(noticed.is_err() || unused, "byte {at} of {place}");
-            for bits in [1u8 << (at % 8), 0xff, 0x80] {
+            for bits in [1u8 << (at % 8), 0xff] {
                 node[at] = image[place + at] ^ bits;
                 renew(&mut node);
                 let flipped = Flipped { image, at: place as u64, node: node.clone() };
@@ -359,19 +358,12 @@ fn what_is_not_read_is_refused_by_name() {
         (0x88, &[2], "2 devices"),
         (0xbc + 2, &[1 << 4], "features 0x100000"),
         (0xc4, &[2], "SHA-256"),
-        (0x70, &[0; 8], ""),
     ] {
-        if !wanted.is_empty() {
-            let message = patched(at, bytes);
-            assert!(message.contains(wanted), "{message}");
-        }
+        let message = patched(at, bytes);
+        assert!(message.contains(wanted), "{message}");
     }
-    let mut small = std::io::Cursor::new(Vec::new());
-    small.write_all(&[0; 100]).unwrap();
-    let medium = ByteSource::new(small.into_inner());
-    assert!(btrfs::look(&medium).unwrap().is_none());
+    assert!(btrfs::look(&ByteSource::new(&[0; 100][..])).unwrap().is_none());
     let limits = Limits { nodes: 3, ..Limits::default() };
     let medium: Arc<dyn SectorSource> = Arc::new(ByteSource::new(image));
     assert!(read(&medium, &limits).unwrap_err().to_string().contains("more than 3"));
-    let _ = Room::Exactly(0);
 }

@@ -12,7 +12,7 @@ use vmimage::engine::base::tree::{
 };
 use vmimage::engine::base::{
     Composed, Content, Error, Extent, Origin, Placement, Region, Scratch, SectorSource, Silent,
-    Work,
+    Work, is_zero,
 };
 use vmimage::engine::filesystem::{Identity, Params, Planned, Request, Room, btrfs, plan};
 
@@ -178,7 +178,9 @@ pub(crate) fn write(path: &Path, source: &dyn SectorSource, step: u64) {
         for at in (extent.start()..extent.end()).step_by(step as usize) {
             let len = step.min(extent.end() - at) as usize;
             source.read_at(at, &mut buffer[..len]).unwrap();
-            file.write_all_at(&buffer[..len], at).unwrap();
+            if !is_zero(&buffer[..len]) {
+                file.write_all_at(&buffer[..len], at).unwrap();
+            }
         }
     }
 }

@@ -226,6 +226,37 @@ fn large_files_step_over_superblocks_and_chunks() {
     assert_eq!(said.matches("type DATA|single").count(), 2, "{said}");
 }
 
+/// Bytes that know their place are told the one where they lie on the medium.
+#[test]
+fn late_contents_know_their_place() {
+    let mut tree = tree();
+    put(&mut tree, "before", bytes(&noise(5000, 1)));
+    let finish = |place: &vmimage::engine::base::Placement| {
+        let [extent] = place.extents.as_slice() else { panic!("{place:?}") };
+        assert_eq!(extent.len(), 10_000);
+        let mut bytes = extent.start().to_le_bytes().repeat(1250);
+        bytes.truncate(10_000);
+        bytes
+    };
+    let late = vmimage::engine::base::Late {
+        len: 10_000,
+        align: 16384,
+        contiguous: true,
+        finish: Box::new(finish),
+    };
+    put(&mut tree, "late", Kind::File(Content::Late(Arc::new(late))));
+    let (directory, _) = checked(&Arc::new(tree), btrfs::Params::default(), FIT);
+    let image = directory.path().join("image");
+    run("btrfs-progs", "btrfs", &["restore", text(&image), text(directory.path())]);
+    let restored = fs_err::read(directory.path().join("late")).unwrap();
+    let place = u64::from_le_bytes(restored[..8].try_into().unwrap());
+    assert!(place.is_multiple_of(16384));
+    // The filesystem begins at 1 MiB of the medium.
+    let image = fs_err::read(&image).unwrap();
+    let at = place as usize - (1 << 20);
+    assert!(image[at..at + 10_000] == restored[..]);
+}
+
 #[test]
 fn a_disk_that_is_a_block_too_small_is_refused() {
     for (tree, params) in [(full(), nodes(16384)), (many(300), nodes(4096)), (tree(), mixed())] {

@@ -20,9 +20,7 @@ fn a_directory_of_65000_names() {
         put(&mut tree, format!("big/file number {n}").as_bytes(), Kind::Fifo, META);
     }
     let tree = Arc::new(tree);
-    for (variant, block_size) in
-        [(Variant::Ext2, 1024), (Variant::Ext4, 1024), (Variant::Ext4, 4096)]
-    {
+    for (variant, block_size) in [(Variant::Ext2, 1024), (Variant::Ext4, 4096)] {
         let place = Place::new();
         let params = Params { block_size: Some(block_size), ..params(variant) };
         let image = place.save(render(&tree, &params, FIT).as_ref());

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use vmimage::engine::base::tree::Kind;
+use vmimage::engine::base::{Content, Extent, Late, Placement};
 use vmimage::engine::filesystem::Room;
 use vmimage::engine::filesystem::ext::{Base, Inodes, Params, Variant};
 
@@ -138,4 +139,39 @@ fn what_cannot_be_is_refused_with_its_path() {
             Ok(_) => assert!(why.is_empty(), "{why}"),
         }
     }
+}
+
+/// What depends on its place hears the place on the whole medium.
+#[test]
+fn late_contents_know_where_they_lie() {
+    let finish = |placement: &Placement| {
+        let mut bytes = vec![0; 20_000];
+        let start = placement.extents[0].start();
+        bytes[..8].copy_from_slice(&start.to_le_bytes());
+        bytes[19_999] = placement.extents.len() as u8;
+        bytes
+    };
+    let late = |align| Late { len: 20_000, align, contiguous: true, finish: Box::new(finish) };
+    let with = |align| {
+        let mut tree = tree();
+        put(&mut tree, b"boot", Kind::File(Content::Late(Arc::new(late(align)))), META);
+        let planned = plan(&Arc::new(tree), &params(Variant::Ext4), FIT).unwrap();
+        let start = 1 << 20;
+        let extents = vec![Extent::new(start, start + planned.len()).unwrap()];
+        planned.render(&Placement { extents, medium: 8 << 20 })
+    };
+    let place = Place::new();
+    let source = with(1024).unwrap();
+    let image = place.save(source.as_ref());
+    fsck(&image);
+    let copy = place.path("boot");
+    crate::big::debugfs(&image, &format!("dump /boot {}", copy.display()));
+    let bytes = fs_err::read(copy).unwrap();
+    let start = u64::from_le_bytes(bytes[..8].try_into().unwrap()) - (1 << 20);
+    assert_eq!((bytes.len(), bytes[19_999]), (20_000, 1));
+    let mut found = [0; 8];
+    source.read_at(start, &mut found).unwrap();
+    assert_eq!(found, bytes[..8]);
+    let error = with(1 << 20).unwrap_err().to_string();
+    assert!(error.contains("must lie at a multiple of 1048576"), "{error}");
 }

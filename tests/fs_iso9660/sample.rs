@@ -226,3 +226,14 @@ pub(crate) fn lines(tree: &Tree) -> Vec<String> {
     }
     lines
 }
+
+/// Fails with the lines that only one side has.
+pub(crate) fn agree(seen: &[String], expected: &[String]) {
+    let only = |one: &[String], other: &[String]| -> Vec<String> {
+        let lines = one.iter().filter(|line| !other.contains(line));
+        lines.map(|line| line.chars().take(300).collect()).collect()
+    };
+    let (more, less) = (only(seen, expected), only(expected, seen));
+    assert!(more.is_empty() && less.is_empty(), "seen:\n{more:#?}\nexpected:\n{less:#?}");
+    assert_eq!(seen.len(), expected.len());
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fs_err as fs;
-use vmimage::engine::base::tree::{Kind, Limits, Meta, Time, Tree};
+use vmimage::engine::base::tree::{Kind, Limits, Meta, Name, Time, Tree};
 use vmimage::engine::base::{
     ByteSource, Content, Error, Extent, FileSource, Late, Placement, Scratch, SectorSource, Silent,
     Work,
@@ -131,7 +131,10 @@ fn what_we_write_is_read_back() {
 #[test]
 fn foreign_images_are_read() {
     let directory = tempfile::tempdir().unwrap();
-    let tree = sample();
+    let mut tree = Arc::unwrap_or_clone(sample());
+    // mkfs.erofs 1.5 takes no name of 255 bytes.
+    assert!(tree.remove(Tree::ROOT, &Name::new(&[b'n'; 255]).unwrap()));
+    let tree = Arc::new(tree);
     let image = directory.path().join("ours");
     fs::write(&image, all(crate::squashfs::made(&Default::default(), &tree).as_ref())).unwrap();
     let root = directory.path().join("out");
@@ -152,6 +155,7 @@ fn foreign_images_are_read() {
         let paths = [theirs.to_str().unwrap(), root.to_str().unwrap()];
         run("erofs-utils", "mkfs.erofs", &[&["--preserve-mtime"], options, &paths].concat());
         let medium: Arc<dyn SectorSource> = Arc::new(ByteSource::new(fs::read(&theirs).unwrap()));
+        println!("{options:?}");
         let found = read(&medium).unwrap_or_else(|e| panic!("{options:?}: {e}"));
         same(&expected, &exact(&found));
         fs::remove_file(&theirs).unwrap();
@@ -318,8 +322,8 @@ fn unchecked(mut image: Vec<u8>) -> Vec<u8> {
 #[test]
 fn no_changed_byte_is_a_panic_or_without_end() {
     let mut tree = crate::squashfs::little();
-    put(&mut tree, b"packed", bytes(prose(5, 30_000)), Meta::file(NOON));
-    let source = Sparse { len: 40_000, parts: vec![(9000, vec![1; 5000])] };
+    put(&mut tree, b"packed", bytes(prose(5, 8200)), Meta::file(NOON));
+    let source = Sparse { len: 20_000, parts: vec![(9000, vec![1; 900])] };
     put(&mut tree, b"holes", Kind::File(Content::Sectors(Arc::new(source))), Meta::file(NOON));
     let tree = Arc::new(tree);
     let directory = tempfile::tempdir().unwrap();
@@ -344,17 +348,17 @@ fn no_changed_byte_is_a_panic_or_without_end() {
         let good = unchecked(good);
         let mut refused = 0;
         for at in (1024..1024 + 128).chain(4096..good.len()) {
-            for change in [0x01, 0x80, 0xff] {
-                // File contents have no checksum; looking at some of them is enough.
-                if good[at] != 0 || at % 64 == 0 {
-                    let mut bad = good.clone();
-                    bad[at] ^= change;
-                    refused += usize::from(devour(bad).is_err());
-                }
+            // Much of it are file contents, which have no checksum.
+            if good[at] != 0 || at % 256 == 0 {
+                let mut bad = good.clone();
+                bad[at] ^= [0x01, 0x80, 0xff][at % 3];
+                let began = std::time::Instant::now();
+                refused += usize::from(devour(bad).is_err());
+                assert!(began.elapsed().as_secs() < 5, "{at}");
             }
         }
         assert!(refused > 100, "{refused}");
-        for len in (0..good.len()).step_by(512) {
+        for len in (0..good.len()).step_by(1024) {
             assert!(len < 4096 || devour(good[..len].to_vec()).is_err(), "{len}");
         }
     }

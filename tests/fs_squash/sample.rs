@@ -88,10 +88,9 @@ impl SectorSource for Sparse {
         buffer.fill(0);
         for (at, part) in &self.parts {
             for (n, byte) in part.iter().enumerate() {
-                if let Some(into) = (at + n as u64).checked_sub(offset) {
-                    if let Some(into) = buffer.get_mut(into as usize) {
-                        *into = *byte;
-                    }
+                let into = (at + n as u64).checked_sub(offset);
+                if let Some(into) = into.and_then(|into| buffer.get_mut(into as usize)) {
+                    *into = *byte;
                 }
             }
         }

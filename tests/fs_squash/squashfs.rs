@@ -282,11 +282,11 @@ fn devour(medium: &Arc<dyn SectorSource>) -> Result<(), Error> {
     let limits = Limits { nodes: 1000, file: 1 << 24, total: 1 << 26, ..Limits::default() };
     squashfs::look(medium.as_ref())?;
     let tree = squashfs::read(Arc::clone(medium), &limits)?;
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; 1 << 16];
     for step in tree.walk() {
         if let Kind::File(Content::Sectors(source)) = &tree.node(step.node).kind {
             for extent in source.extents().take(100) {
-                let len = extent.len().min(1 << 20) as usize;
+                let len = extent.len().min(1 << 16) as usize;
                 source.read_at(extent.start(), &mut buffer[..len])?;
             }
         }
@@ -296,7 +296,7 @@ fn devour(medium: &Arc<dyn SectorSource>) -> Result<(), Error> {
 
 pub(crate) fn little() -> Tree {
     let mut tree = tree();
-    let file = put(&mut tree, b"a/file", bytes(prose(1, 9000)), Meta::file(NOON));
+    let file = put(&mut tree, b"a/file", bytes(prose(1, 4500)), Meta::file(NOON));
     crate::sample::link(&mut tree, b"b", file);
     crate::sample::xattr(&mut tree, file, b"user.x", b"value");
     put(&mut tree, b"short", bytes(*b"tail"), Meta::file(NOON));
@@ -322,14 +322,14 @@ fn no_changed_byte_is_a_panic_or_without_end() {
         devour(&medium(good.clone())).unwrap();
         let mut refused = 0;
         for at in 0..good.len() {
-            for change in [0x01, 0x80, 0xff] {
-                let mut bad = good.clone();
-                bad[at] ^= change;
-                refused += usize::from(devour(&medium(bad)).is_err());
-            }
+            let mut bad = good.clone();
+            bad[at] ^= [0x01, 0x80, 0xff][at % 3];
+            let began = std::time::Instant::now();
+            refused += usize::from(devour(&medium(bad)).is_err());
+            assert!(began.elapsed().as_secs() < 5, "{at}");
         }
-        assert!(refused > good.len() / 8, "{compression:?}: {refused} of {}", good.len() * 3);
-        for len in 0..good.len() {
+        assert!(refused > good.len() / 24, "{compression:?}: {refused} of {}", good.len());
+        for len in (0..good.len()).step_by(7) {
             assert!(len < 96 || devour(&medium(good[..len].to_vec())).is_err(), "{len}");
         }
     }

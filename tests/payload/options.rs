@@ -13,8 +13,8 @@ use crate::rows::{Rows, of_tree};
 /// Devices and owners without being root: bsdtar takes them from a list.
 const LIST: &str = "#mtree\n\
     ./d type=dir mode=0750 uid=12 gid=34 time=1.0\n\
-    ./d/null type=char device=linux,1,3 mode=0666 uid=0 gid=0 time=1.0\n\
-    ./d/sda type=block device=linux,259,300 mode=0660 uid=0 gid=6 time=1.0\n\
+    ./d/null type=char device=native,1,3 mode=0666 uid=0 gid=0 time=1.0\n\
+    ./d/sda type=block device=native,259,300 mode=0660 uid=0 gid=6 time=1.0\n\
     ./d/pipe type=fifo mode=0600 uid=3000000000 gid=4294967294 time=1.0\n\
     ./d/su type=file mode=04755 uid=0 gid=0 time=1.0 contents=file\n\
     ./d/e/deep type=file mode=0644 uid=5 gid=5 time=99.0 contents=file\n";

@@ -22,14 +22,18 @@ use super::super::config::Config;
 use super::super::observe::Wanted;
 use super::super::validate::Accepted;
 use super::document::KEY;
+use super::sources;
 use crate::api::{Image, labels, names};
-use crate::manifest::types::{self, Build};
+use crate::manifest::types::{self, Build, Spec};
 use crate::report::{Class, Code};
+use crate::units::ByteSize;
 
 /// The name of the one container.
 pub(in crate::controller) const CONTAINER: &str = "build";
 /// The user and group that KubeVirt runs QEMU as; the files of a volume belong to it.
 const QEMU: i64 = 107;
+/// Bytes of ephemeral storage beside temporary files: logs.
+const LOCAL: u64 = 64 << 20;
 /// Seconds that a pod has to remove its partial file.
 const GRACE_SECONDS: i64 = 10;
 
@@ -60,7 +64,7 @@ pub(in crate::controller) fn job(
                     annotations: Some(super::our_annotations(image, wanted)),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod(&accepted.spec.build, wanted, config)),
+                spec: Some(pod(&accepted.spec, wanted, config)),
             },
             ..JobSpec::default()
         }),
@@ -98,14 +102,16 @@ fn failure_policy() -> PodFailurePolicy {
     }
 }
 
-fn pod(build: &Build, wanted: &Wanted, config: &Config) -> PodSpec {
+fn pod(spec: &Spec, wanted: &Wanted, config: &Config) -> PodSpec {
+    let build = &spec.build;
+    let given = sources::mounted(spec);
     let references =
         |name: &types::LocalReference| LocalObjectReference { name: name.name.clone() };
     let account = build.service_account_name.clone().or(config.build_service_account.clone());
     PodSpec {
         active_deadline_seconds: Some(i64::from(build.timeout_seconds.0)),
         automount_service_account_token: Some(false),
-        containers: vec![container(build, wanted, config)],
+        containers: vec![container(build, wanted, config, given.mounts)],
         enable_service_links: Some(false),
         image_pull_secrets: not_empty(build.image_pull_secrets.iter().map(references).collect()),
         node_selector: (!build.node_selector.is_empty()).then(|| build.node_selector.clone()),
@@ -124,7 +130,7 @@ fn pod(build: &Build, wanted: &Wanted, config: &Config) -> PodSpec {
         service_account_name: account,
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         tolerations: not_empty(build.tolerations.iter().map(toleration).collect()),
-        volumes: Some(volumes(wanted)),
+        volumes: Some(volumes(wanted).into_iter().chain(given.volumes).collect()),
         ..PodSpec::default()
     }
 }
@@ -158,7 +164,12 @@ fn volumes(wanted: &Wanted) -> Vec<Volume> {
     ]
 }
 
-fn container(build: &Build, wanted: &Wanted, config: &Config) -> Container {
+fn container(
+    build: &Build,
+    wanted: &Wanted,
+    config: &Config,
+    given: Vec<VolumeMount>,
+) -> Container {
     let mount = |name: &str, path: &str, read_only| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -170,8 +181,8 @@ fn container(build: &Build, wanted: &Wanted, config: &Config) -> Container {
         image: Some(config.builder_image.clone()),
         image_pull_policy: Some(config.image_pull_policy.clone()),
         command: Some(vec!["/vmimage".to_owned()]),
-        args: Some(arguments(build, wanted)),
-        resources: Some(resources(&build.resources)),
+        args: Some(arguments(build, wanted, config)),
+        resources: Some(resources(&build.resources, build.scratch.size_limit.0.0)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -181,15 +192,18 @@ fn container(build: &Build, wanted: &Wanted, config: &Config) -> Container {
             ..SecurityContext::default()
         }),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![
-            mount("document", "/document", Some(true)),
-            mount("target", "/target", None),
-        ]),
+        volume_mounts: Some(
+            [mount("document", "/document", Some(true)), mount("target", "/target", None)]
+                .into_iter()
+                .chain(given)
+                .collect(),
+        ),
         ..Container::default()
     }
 }
 
-fn arguments(build: &Build, wanted: &Wanted) -> Vec<String> {
+fn arguments(build: &Build, wanted: &Wanted, config: &Config) -> Vec<String> {
+    let scratch = sources::scratch(build);
     let timeout = build.timeout_seconds.0.to_string();
     let document = format!("/document/{KEY}");
     [
@@ -206,18 +220,29 @@ fn arguments(build: &Build, wanted: &Wanted) -> Vec<String> {
         &wanted.target_hash,
         "--timeout-seconds",
         &timeout,
+        "--sources",
+        sources::ROOT,
+        "--scratch",
+        sources::SCRATCH,
+        "--scratch-limit",
+        &scratch,
     ]
+    .into_iter()
     .map(str::to_owned)
-    .to_vec()
+    .chain(config.source_flags.iter().cloned())
+    .collect()
 }
 
 /// The document's resources over our defaults. Where it gives one of request and limit, our default
 /// for the other one stays unless it would contradict: the apiserver refuses requests above limits.
-fn resources(given: &types::Resources) -> ResourceRequirements {
+///
+/// Temporary files count as ephemeral storage: the limit has room for all of them.
+fn resources(given: &types::Resources, scratch: ByteSize) -> ResourceRequirements {
+    let local = ByteSize::bytes(scratch.get().saturating_add(LOCAL)).to_string();
     let defaults = |pairs: [(&str, &str); 3]| super::strings(pairs);
     let mut requests =
         defaults([("cpu", "100m"), ("memory", "64Mi"), ("ephemeral-storage", "16Mi")]);
-    let mut limits = defaults([("cpu", "2"), ("memory", "512Mi"), ("ephemeral-storage", "64Mi")]);
+    let mut limits = defaults([("cpu", "2"), ("memory", "512Mi"), ("ephemeral-storage", &local)]);
     let is = |ordering, one: Option<&String>, other: &crate::manifest::Quantity| {
         let one = one.and_then(|one| crate::manifest::Quantity::new(one).ok());
         one.and_then(|one| one.compare(other)) == Some(ordering)
@@ -272,7 +297,7 @@ mod tests {
 
     fn of(given: Value) -> Value {
         let given = serde_json::from_value(given).unwrap();
-        serde_json::to_value(resources(&given)).unwrap()
+        serde_json::to_value(resources(&given, ByteSize::mib(1024))).unwrap()
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod claim;
 mod document;
 mod job;
+mod sources;
 
 use std::collections::BTreeMap;
 

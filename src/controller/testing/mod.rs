@@ -11,6 +11,7 @@
 mod node;
 mod objects;
 mod server;
+mod sources;
 mod world;
 
 mod crash_points;

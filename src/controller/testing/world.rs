@@ -221,6 +221,7 @@ impl Controller {
             namespaces: Vec::new(),
             listen: ([127, 0, 0, 1], 0).into(),
             concurrency: 1,
+            source_flags: Vec::new(),
             claims: ClaimRules::default(),
         };
         let ((images, image_writer), (jobs, job_writer)) = (store(), store());

@@ -91,6 +91,9 @@ struct Member {
     next: u64,
 }
 
+/// A header with its name.
+type Named = (Member, Box<[u8]>);
+
 /// Goes through an archive.
 #[derive(Debug)]
 pub struct Entries {
@@ -155,7 +158,7 @@ impl Entries {
     }
 
     /// The next header and name; none at the end.
-    fn member(&mut self) -> Result<Option<(Member, Box<[u8]>)>, Error> {
+    fn member(&mut self) -> Result<Option<Named>, Error> {
         loop {
             let mut magic = [0; 6];
             if self.at + magic.len() as u64 > self.source.len() {

@@ -11,6 +11,7 @@ mod disk;
 mod nodes;
 mod sets;
 mod step;
+mod tables;
 
 use super::base::tree::{Limits, Meta, Missing, Tree, TreePath};
 use super::base::{Error, Kind, Origin};

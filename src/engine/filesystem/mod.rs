@@ -90,7 +90,7 @@ pub trait Planned: Send + Sync + fmt::Debug {
 pub enum Params {
     Ext(ext::Params),
     Fat(fat::Params),
-    Iso9660(iso9660::Params),
+    Iso9660(Box<iso9660::Params>),
     Btrfs(btrfs::Params),
     Ffs(ffs::Params),
     Squashfs(squashfs::Params),

@@ -130,7 +130,7 @@ pub(super) fn hybrid(spec: &Spec) -> Vec<Found> {
         let gpt = disk.partition_table == PartitionTable::Gpt;
         let none = disk.partition_table == PartitionTable::None;
         let names = disk.hybrid.iter().enumerate();
-        let odd = names.filter(|(_, name)| !none && !(gpt && known(name)));
+        let odd = names.filter(|(_, name)| !(none || gpt && known(name)));
         odd.map(|(index, _)| at(field("hybrid").index(index))).collect()
     })
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::super::quantity::Quantity;
 use super::super::rules;
 use super::is_default;
+use crate::manifest::Size;
+use crate::units::ByteSize;
 
 /// How the build pod runs. Nothing here changes the image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +32,12 @@ pub struct Build {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = {}))]
     pub resources: Resources,
+
+    /// Room for temporary files: what is fetched, and what has to be computed whole before it is
+    /// written.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub scratch: Scratch,
 
     /// The ServiceAccount of the build pod; no token of it is mounted. Omitted: the operator's
     /// default, else the namespace's.
@@ -64,6 +72,29 @@ pub struct Build {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub runtime_class_name: Option<String>,
+}
+
+/// Room for temporary files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Scratch {
+    /// The size of the pod's temporary directory, which counts as ephemeral storage of its node.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = "1Gi"))]
+    pub size_limit: ScratchSize,
+}
+
+/// A size; 1Gi by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(transparent)]
+pub struct ScratchSize(pub Size);
+
+impl Default for ScratchSize {
+    fn default() -> Self {
+        Self(Size(ByteSize::mib(1024)))
+    }
 }
 
 /// Seconds, 10 to 86400; 3600 by default.

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rules;
 pub use build::{
-    Build, LocalReference, MaxAttempts, Resources, TaintEffect, TimeoutSeconds, Toleration,
-    TolerationOperator,
+    Build, LocalReference, MaxAttempts, Resources, Scratch, TaintEffect, TimeoutSeconds,
+    Toleration, TolerationOperator,
 };
 pub use contents::{
     Archive, ArchiveFormat, Device, DeviceKind, DeviceSet, DeviceSetName, Directory, File,

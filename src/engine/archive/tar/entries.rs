@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use zerocopy::FromBytes as _;
 
-use super::super::{Entry, Form, Part};
 use super::ondisk::{Header, POSIX, PREFIX, number, text};
 use super::pax::Pax;
 use super::{BLOCK, sparse};
+use crate::engine::archive::{Entry, Form, Part};
 use crate::engine::base::tree::{Device, Meta, Time};
 use crate::engine::base::{Content, Error, Kind, SectorSource, is_zero};
 

@@ -7,8 +7,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
-use super::super::Piece;
 use super::acl;
+use crate::engine::archive::Piece;
 use crate::engine::base::tree::{Attributes, Time};
 
 /// Bytes of the attributes of one member.
@@ -158,11 +158,10 @@ impl Sparse {
             b"name" => self.name = (!value.is_empty()).then(|| value.into()),
             b"size" | b"realsize" => self.real_size = Some(number(value)?),
             b"numblocks" => self.count = Some(number(value)?),
-            b"offset" => {
-                if self.offset.replace(number(value)?).is_some() {
-                    return None;
-                }
-            }
+            b"offset" => match self.offset.replace(number(value)?) {
+                None => {}
+                Some(_) => return None,
+            },
             b"numbytes" => {
                 let at = self.offset.take()?;
                 self.map.push(Piece { at, len: number(value)? });

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::Part;
 use super::BLOCK;
 use super::name::judge;
+use crate::engine::archive::Part;
 use crate::engine::base::{Error, Kind, SectorSource, is_zero};
 
 /// More members than any package has.

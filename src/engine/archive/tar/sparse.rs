@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use zerocopy::FromBytes as _;
 
-use super::super::{Part, Piece, Pieces};
 use super::ondisk::{GnuRest, SparseBlock, SparsePiece, number};
 use super::{BLOCK, pax};
+use crate::engine::archive::{Part, Piece, Pieces};
 use crate::engine::base::{Content, Error, SectorSource};
 
 /// Pieces of one file.

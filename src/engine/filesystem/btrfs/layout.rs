@@ -19,8 +19,9 @@ use super::{Ids, SECTOR, system};
 use crate::engine::base::tree::Time;
 use crate::engine::base::{Error, Kind};
 
-/// Metadata that is free at least: what Linux takes for one transaction of a small filesystem.
+/// Metadata that is free at least, in bytes and in nodes.
 const SPARE: u64 = 4 << 20;
+const SPARE_NODES: u64 = 256;
 /// Metadata that is free at most: as much as Linux ever sets aside.
 const MOST_SPARE: u64 = 512 << 20;
 
@@ -67,7 +68,6 @@ impl Layout {
             pack(UUID_TREE, &system::uuid_tree(&ids)),
             pack(DATA_RELOC_TREE, &system::relocation_tree(Time::default())),
         ];
-        let kind = if mixed { GROUP_DATA | GROUP_METADATA } else { 0 };
         let data_region = Region::new(rules.data, shape.data_used, 0);
         let mut sizes = Sizes { extents: 1, device: 1, chunks: 1 };
         // Each round, sizes grow or stay.
@@ -78,15 +78,11 @@ impl Layout {
             trees.push(guess(DEV_TREE, sizes.device));
             let nodes: u64 = trees.iter().map(Packed::nodes).sum();
             let used = nodes * node_size as u64;
-            let least = if mixed { 0 } else { 2 * SPARE };
-            let spare = (used / 8).clamp(SPARE, MOST_SPARE).max(least.saturating_sub(used));
+            let spare = spare(used, node_size as u64, mixed);
             let metadata = Region::new(data_region.end(), used, spare);
             trees.insert(0, guess(CHUNK_TREE, sizes.chunks));
             place(&mut trees, metadata.start);
-            let mut chunks =
-                vec![ChunkPlace { start: FIRST_CHUNK, len: SYSTEM_LENGTH, kind: GROUP_SYSTEM }];
-            chunks.extend(data_region.chunks(kind | GROUP_DATA));
-            chunks.extend(metadata.chunks(kind | GROUP_METADATA));
+            let chunks = chunks(data_region, metadata, mixed);
             let mut references = References {
                 shape: Arc::clone(&shape),
                 trees: trees.iter().map(Packed::outline).collect(),
@@ -153,6 +149,26 @@ impl Layout {
             (DEV_TREE, system::device_tree(&self.chunks, &self.ids)),
         ]
     }
+}
+
+/// Metadata that is left free. Linux mounts a filesystem without it, but writes nothing: it sets
+/// aside the nodes that a transaction may touch. (With 64 free nodes of 64 KiB, Linux 6.1 made no
+/// file; with 256 of 16 KiB it did.)
+fn spare(used: u64, node_size: u64, mixed: bool) -> u64 {
+    let least = SPARE.max(SPARE_NODES * node_size);
+    // As much as mkfs.btrfs gives, unless the disk is small.
+    let whole = if mixed { 0 } else { 2 * least };
+    (used / 8).clamp(least, MOST_SPARE).max(whole.saturating_sub(used))
+}
+
+/// All chunks in the order of their places.
+fn chunks(data: Region, metadata: Region, mixed: bool) -> Vec<ChunkPlace> {
+    let both = if mixed { GROUP_DATA | GROUP_METADATA } else { 0 };
+    let system = ChunkPlace { start: FIRST_CHUNK, len: SYSTEM_LENGTH, kind: GROUP_SYSTEM };
+    let mut chunks = vec![system];
+    chunks.extend(data.chunks(both | GROUP_DATA));
+    chunks.extend(metadata.chunks(both | GROUP_METADATA));
+    chunks
 }
 
 /// Gives each tree its place: that of chunks in its own region, the others behind each other.

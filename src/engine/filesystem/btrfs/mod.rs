@@ -12,6 +12,7 @@ mod items;
 mod layout;
 mod ondisk;
 mod packed;
+mod pieces;
 mod read;
 mod references;
 mod shape;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::image::{Image, Inode, damaged};
 use super::index::{Found, Index};
 use super::ondisk::{
-    BLOCK, BLOCK_LEN, CHUNK_BITS, CHUNK_INDEXES, CHUNKS, FLAT, HOLE, INLINE, PACKED_COMPACT,
-    PACKED_FULL,
+    BLOCK, BLOCK_LEN, CHUNK_BITS, CHUNK_INDEXES, CHUNKS, FLAT, HOLE, INLINE, LZ4_PADDING,
+    PACKED_COMPACT, PACKED_FULL,
 };
 use crate::engine::base::{Error, Extent, Kind, SectorSource, within};
 
@@ -169,21 +169,12 @@ impl FileOf {
             let blocks = found.blocks.clamp(1, 256) as usize;
             let mut packed = vec![0; blocks * BLOCK_LEN];
             self.image.bytes(at, &mut packed)?;
-            // Zeros stand before the packed bytes.
-            let zeros = packed.iter().take_while(|byte| **byte == 0).count();
+            // Zeros stand before the packed bytes, or in old images behind them.
+            let before = self.image.head.incompatible.get() & LZ4_PADDING != 0;
+            let zeros = packed.iter().take_while(|byte| before && **byte == 0).count();
             let packed = packed.get(zeros..).unwrap_or_default();
-            let mut bytes = vec![0; len];
-            let got = lz4_flex::block::decompress_into(packed, &mut bytes);
-            let why = match got {
-                Ok(got) if got == len => None,
-                Ok(got) => Some(format!("they end after {got}")),
-                Err(e) => Some(e.to_string()),
-            };
-            if let Some(why) = why {
-                let message = format!("the cluster at {at} does not unpack to {len} bytes: {why}");
-                return Err(damaged(message));
-            }
-            bytes
+            super::lz4::unpack(packed, len)
+                .map_err(|why| damaged(format!("the cluster at {at} does not unpack: {why}")))?
         };
         let bytes: Arc<[u8]> = bytes.into();
         self.image.keep(at, &bytes);

@@ -109,6 +109,39 @@ fn length(packed: &[u8], mut at: usize, nibble: usize) -> Option<(usize, usize)>
     (at <= packed.len()).then_some((len, at))
 }
 
+/// The first `len` bytes of what is packed, untrusted. What follows is not looked at: a part of the
+/// file may have been packed again with what comes next, and zeros may stand behind the packed bytes.
+pub(super) fn unpack(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![0; len];
+    if lz4_flex::block::decompress_into(packed, &mut bytes).is_ok_and(|got| got == len) {
+        return Ok(bytes);
+    }
+    let mut bytes = Vec::with_capacity(len);
+    let short = || "it ends within a sequence".to_owned();
+    let mut at = 0;
+    while bytes.len() < len {
+        let token = *packed.get(at).ok_or_else(short)?;
+        let (literals, from) = length(packed, at + 1, usize::from(token >> 4)).ok_or_else(short)?;
+        let literals = literals.min(len - bytes.len());
+        bytes.extend_from_slice(packed.get(from..from + literals).ok_or_else(short)?);
+        if bytes.len() == len {
+            break;
+        }
+        at = from + literals;
+        let distance = packed.get(at..at + 2).ok_or_else(short)?;
+        let distance = distance.iter().rev().fold(0, |d, byte| d << 8 | usize::from(*byte));
+        let (matched, next) = length(packed, at + 2, usize::from(token & 15)).ok_or_else(short)?;
+        let begin = bytes.len().checked_sub(distance).filter(|_| distance > 0);
+        let begin = begin.ok_or_else(|| format!("a match is {distance} bytes back"))?;
+        for n in 0..(matched + 4).min(len - bytes.len()) {
+            let byte = bytes.get(begin + n).copied().unwrap_or_default();
+            bytes.push(byte);
+        }
+        at = next;
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

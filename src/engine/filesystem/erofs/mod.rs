@@ -16,6 +16,7 @@ mod image;
 mod index;
 mod layout;
 mod lz4;
+mod metadata;
 mod ondisk;
 mod packed;
 mod read;

@@ -4,6 +4,7 @@
 //! and parameters before a content is read; inodes and blocks are given out in the order of names.
 
 mod blockmap;
+mod blocks;
 mod bytes;
 mod dir;
 mod extents;

@@ -7,20 +7,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zerocopy::{FromZeros as _, IntoBytes as _};
+use zerocopy::IntoBytes as _;
 
 use super::blockmap::BlockMap;
-use super::bytes::put;
-use super::dir::Entry;
+use super::bytes::{copy, cut, put};
 use super::extents;
 use super::features::EXTENTS;
 use super::geometry::{Fixed, What};
 use super::hash::crc_of_inode;
-use super::ondisk::{JOURNAL_MAGIC, JOURNAL_SUPER_V2, JournalSuper, ROOT_INO};
 use super::plan::Plan;
-use super::rows::{LOST_FOUND, Row, Who};
+use super::rows::{Row, Who};
 use super::runs::{Run, pieces};
-use super::xattr;
 use crate::engine::base::tree::{Kind, NodeId};
 use crate::engine::base::{Content, Error, Extent, Kind as ErrorKind, Placement, SectorSource};
 use crate::engine::base::{read_exact_at, within};
@@ -311,103 +308,6 @@ impl Image {
     }
 }
 
-impl Plan {
-    /// Block `n` of a group's inode table.
-    fn table_block(&self, group: u32, n: u64) -> Vec<u8> {
-        let size = usize::from(self.rules.inode_size);
-        let mut block = vec![0; self.rules.style.block_size];
-        let in_block = block.len() / size;
-        let first =
-            u64::from(group) * u64::from(self.geometry.inodes_per_group) + n * in_block as u64 + 1;
-        for (ino, place) in (first..).zip(block.chunks_exact_mut(size)) {
-            let Ok(ino) = u32::try_from(ino) else { break };
-            if let Some(row) = self.rows.row(ino) {
-                put(place, 0, &self.inode(ino, row));
-            }
-        }
-        block
-    }
-
-    fn directory(&self, ino: u32, row: &Row) -> Vec<u8> {
-        let seed = self.seed().map_or(0, |seed| crc_of_inode(seed, ino, 0));
-        let mut entries = Vec::new();
-        let mut parent = row.parent;
-        match row.who {
-            Who::Node(node) => {
-                let found = self.tree.node(node).entries().into_iter().flatten();
-                entries.extend(found.map(|(name, node)| Entry {
-                    name: name.as_bytes(),
-                    ino: self.rows.ino(*node),
-                    kind: kind_of(&self.tree.node(*node).kind),
-                }));
-            }
-            _ => parent = ROOT_INO,
-        }
-        if ino == ROOT_INO && !entries.iter().any(|entry| entry.name == LOST_FOUND) {
-            let ino = super::ondisk::FIRST_INO;
-            entries.push(Entry { name: LOST_FOUND, ino, kind: 2 });
-        }
-        self.rules.style.build((ino, parent), &entries, seed)
-    }
-
-    fn xattr_block(&self, row: &Row) -> Vec<u8> {
-        let size = self.rules.style.block_size;
-        let Who::Node(node) = row.who else { return vec![0; size] };
-        let attributes = self.tree.node(node).attributes.as_deref();
-        let split = attributes.and_then(|all| xattr::split(all, self.rules.room(), size).ok());
-        let mut block = split.and_then(|split| split.block).unwrap_or_else(|| vec![0; size]);
-        if let Some(seed) = self.seed() {
-            let place = self.geometry.content_at(row.first_map() + u64::from(row.maps)).0;
-            let sum = xattr::checksum(&block, seed, place);
-            put(&mut block, 16, &sum.to_le_bytes());
-        }
-        block
-    }
-
-    /// The first block of the journal: an empty log (journal.rst).
-    fn journal_super(&self) -> Vec<u8> {
-        let mut block = vec![0; self.rules.style.block_size];
-        let mut head = JournalSuper::new_zeroed();
-        head.magic = JOURNAL_MAGIC.into();
-        head.block_type = JOURNAL_SUPER_V2.into();
-        head.block_size = self.geometry.shape.block_size.into();
-        // OK to cast: a journal has at most 10,240,000 blocks.
-        head.max_len = (self.journal as u32).into();
-        head.first = 1.into();
-        head.sequence = 1.into();
-        head.users = 1.into();
-        put(&mut block, 0, head.as_bytes());
-        block
-    }
-
-    /// The block that names those that are reserved for descriptors (special_inodes.rst, inode 7):
-    /// each at the number of its place among all descriptors' blocks.
-    fn resize_map(&self) -> Vec<u8> {
-        let geometry = &self.geometry;
-        let mut block = vec![0; self.rules.style.block_size];
-        let per_block = block.len() as u64 / 4;
-        for n in 0..geometry.reserved {
-            let place = geometry.first + 1 + geometry.desc_blocks + n;
-            let slot = (geometry.desc_blocks + n) % per_block;
-            put(&mut block, slot as usize * 4, &(place as u32).to_le_bytes());
-        }
-        block
-    }
-
-    /// A block that is reserved for descriptors names its copies in other groups.
-    fn reserved_block(&self, n: u64) -> Vec<u8> {
-        let geometry = &self.geometry;
-        let mut block = vec![0; self.rules.style.block_size];
-        let own = geometry.first + 1 + geometry.desc_blocks + n;
-        let copies = (1..geometry.group_count()).filter(|group| geometry.has_super(*group));
-        for (slot, group) in copies.enumerate() {
-            let place = own + group * geometry.per_group;
-            put(&mut block, slot * 4, &(place as u32).to_le_bytes());
-        }
-        block
-    }
-}
-
 impl SectorSource for Image {
     fn len(&self) -> u64 {
         self.plan.len
@@ -478,34 +378,6 @@ fn placed(plan: &Plan, row: &Row, start: u64, len: u64, medium: u64) -> Placemen
         extents.extend(Extent::new(from, from + bytes));
     });
     Placement { extents, medium }
-}
-
-/// The kind in a directory's entry (dynamic.rst, `file_type`).
-const fn kind_of(kind: &Kind) -> u8 {
-    match kind {
-        Kind::File(_) => 1,
-        Kind::Directory(_) => 2,
-        Kind::CharDevice(_) => 3,
-        Kind::BlockDevice(_) => 4,
-        Kind::Fifo => 5,
-        Kind::Socket => 6,
-        Kind::Symlink(_) => 7,
-    }
-}
-
-/// The beginning of `buffer`, at most `most` bytes.
-fn cut(buffer: &mut [u8], most: u64) -> &mut [u8] {
-    let len = usize::try_from(most).unwrap_or(usize::MAX).min(buffer.len());
-    buffer.get_mut(..len).unwrap_or_default()
-}
-
-/// `bytes` from `at` on, then zeros.
-fn copy(bytes: &[u8], at: u64, part: &mut [u8]) {
-    let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
-    let len = rest.len().min(part.len());
-    let (front, behind) = part.split_at_mut(len);
-    front.copy_from_slice(rest.get(..len).unwrap_or_default());
-    behind.fill(0);
 }
 
 /// A file's bytes from `at` on, then zeros.

@@ -83,26 +83,46 @@ impl Entries {
     /// RRIP 4.1.3: components between slashes. An empty one keeps two slashes in a row, and one at
     /// the end, as they were.
     pub(super) fn link(&mut self, target: &[u8]) {
-        let mut fields = Vec::new();
+        let mut entry: Vec<u8> = Vec::new();
         let mut rest = target;
         if let Some(behind) = target.strip_prefix(b"/") {
-            fields.push(vec![ROOT, 0]);
+            entry.extend([ROOT, 0]);
             rest = behind;
         }
-        if !rest.is_empty() {
-            for part in rest.split(|byte| *byte == b'/') {
-                component(part, &mut fields);
-            }
-        }
-        let mut entry: Vec<u8> = Vec::new();
-        for field in fields {
-            if entry.len() + field.len() > MOST {
-                self.push(*b"SL", &[&[CONTINUE], &entry]);
-                entry.clear();
-            }
-            entry.extend(field);
+        let mut parts = rest.split(|byte| *byte == b'/').peekable();
+        while let Some(part) = parts.next().filter(|_| !rest.is_empty()) {
+            self.component(&mut entry, part, parts.peek().is_none());
         }
         self.push(*b"SL", &[&[0], &entry]);
+    }
+
+    /// Puts a component behind those of `entry`. An entry ends inside of a component where it can:
+    /// libarchive forgets the slash between two entries.
+    fn component(&mut self, entry: &mut Vec<u8>, part: &[u8], last: bool) {
+        let kind = match part {
+            b"." => CURRENT,
+            b".." => PARENT,
+            _ => 0,
+        };
+        let mut part = if kind == 0 { part } else { b"" };
+        loop {
+            let room = MOST - entry.len();
+            let fits = part.len() + 2 <= room;
+            let leaves_room = part.len() + 5 <= room;
+            if fits && (last || leaves_room || part.len() < 2) {
+                entry.extend([kind, part.len().to_le_bytes()[0]]);
+                entry.extend(part);
+                return;
+            }
+            if room >= 3 && part.len() >= 2 {
+                let (now, later) = part.split_at((room - 2).min(part.len() - 1));
+                entry.extend([CONTINUE, now.len().to_le_bytes()[0]]);
+                entry.extend(now);
+                part = later;
+            }
+            self.push(*b"SL", &[&[CONTINUE], entry]);
+            entry.clear();
+        }
     }
 
     /// RRIP 4.1.5: CL and PL with a directory's place, RE without.
@@ -116,22 +136,6 @@ impl Entries {
 
     pub(super) fn relocated(&mut self) {
         self.push(*b"RE", &[]);
-    }
-}
-
-fn component(part: &[u8], fields: &mut Vec<Vec<u8>>) {
-    match part {
-        b"." => fields.push(vec![CURRENT, 0]),
-        b".." => fields.push(vec![PARENT, 0]),
-        b"" => fields.push(vec![0, 0]),
-        _ => {
-            let mut pieces = part.chunks(MOST - 2).peekable();
-            while let Some(piece) = pieces.next() {
-                let more = if pieces.peek().is_some() { CONTINUE } else { 0 };
-                let len = piece.len().to_le_bytes()[0];
-                fields.push([&[more, len], piece].concat());
-            }
-        }
     }
 }
 

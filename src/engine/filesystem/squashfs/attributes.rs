@@ -61,9 +61,11 @@ impl<'a> Sets<'a> {
         let find = |(kind, prefix): (usize, &&'static [u8])| {
             name.strip_prefix(*prefix).map(|rest| (kind as u16, rest))
         };
-        let (kind, rest) = PREFIXES.iter().enumerate().find_map(find).ok_or_else(|| {
-            refused("it has names that begin with user., trusted. or security. (leave attributes out, or take another filesystem)")
-        })?;
+        let (kind, rest) = PREFIXES
+            .iter()
+            .enumerate()
+            .find_map(find)
+            .ok_or_else(|| refused("its names begin with user., trusted. or security."))?;
         if rest.is_empty() || name.len() > 255 {
             return Err(refused("a name has 1 to 255 bytes, with what it begins with"));
         }

@@ -24,6 +24,9 @@ pub(super) struct Bytes {
     pub(super) list: (u64, usize),
 }
 
+/// Bytes, and where the wanted ones begin.
+type Part = (Arc<[u8]>, usize);
+
 pub(super) struct FileOf {
     image: Arc<Image>,
     bytes: Bytes,
@@ -112,7 +115,7 @@ impl FileOf {
     }
 
     /// The bytes of a block; none if they are all zero.
-    fn block(&self, block: u64) -> Result<Option<(Arc<[u8]>, usize)>, Error> {
+    fn block(&self, block: u64) -> Result<Option<Part>, Error> {
         if block >= self.blocks {
             let fragment = self.image.fragment(self.bytes.fragment)?;
             let bytes = self.image.data(fragment.start.get(), fragment.size.get())?;

@@ -12,6 +12,7 @@
 mod attributes;
 mod codec;
 mod data;
+mod feed;
 mod file;
 mod image;
 mod inode;

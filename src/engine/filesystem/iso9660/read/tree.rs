@@ -2,7 +2,7 @@
 //!
 //! Invariants: a directory's sector is read once; what a tree cannot hold is an error that names it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::ondisk::{
@@ -50,7 +50,12 @@ pub(super) struct Reader {
     total: u64,
     /// Bytes of directories that may still be read.
     budget: u64,
+    /// Whether the directory that is read holds some that belong elsewhere.
+    relocated: bool,
 }
+
+/// What writers call the directory that relocated ones are put into.
+const MOVED: [&[u8]; 2] = [b"rr_moved", b".rr_moved"];
 
 impl Reader {
     pub(super) fn new(medium: Arc<dyn SectorSource>, limits: Limits) -> Result<Self, Error> {
@@ -75,6 +80,7 @@ impl Reader {
             nodes: 1,
             total: 0,
             budget,
+            relocated: false,
         })
     }
 
@@ -144,10 +150,24 @@ impl Reader {
             }
             self.entry(tree, here, &found, &std::mem::take(&mut sections), open)?;
         }
+        self.forget(tree, here);
         if first.is_some() {
             return damaged("the last file's sections do not end".to_owned());
         }
         Ok(())
+    }
+
+    /// Drops the directory that relocated ones were put into, if it held nothing else: it is no part
+    /// of what was written.
+    fn forget(&mut self, tree: &mut Tree, here: &Open) {
+        let held = std::mem::take(&mut self.relocated);
+        if let [name] = here.path.names()
+            && held
+            && MOVED.contains(&name.as_bytes())
+            && tree.node(here.node).entries().is_some_and(BTreeMap::is_empty)
+        {
+            tree.remove(Tree::ROOT, name);
+        }
     }
 
     /// Puts one entry into the tree.
@@ -161,6 +181,7 @@ impl Reader {
     ) -> Result<(), Error> {
         let rock = self.rock(found)?;
         if rock.relocated {
+            self.relocated = true;
             return Ok(());
         }
         let (name, version) = self.name(found, &rock)?;

@@ -4,10 +4,16 @@
 //! (Documentation/filesystems/ext4; each structure names its page). Invariant: numbers are
 //! little-endian, but for the journal's, which are big-endian.
 
+mod bits;
+mod entries;
+
 use std::mem::{offset_of, size_of};
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+pub(super) use bits::{compat, incompat, ro_compat};
+pub(super) use entries::*;
 
 /// Where the superblock of group 0 lies, whatever the block size.
 pub(super) const SUPER_OFFSET: u64 = 1024;
@@ -132,49 +138,6 @@ pub(super) const CHECKSUM_CRC32C: u8 = 1;
 /// User attributes and ACLs, as mke2fs sets them.
 pub(super) const MOUNT_XATTR_ACL: u32 = 0x0c;
 pub(super) const JOURNAL_BACKUP: u8 = 1;
-
-/// What may be ignored (super.rst, `s_feature_compat`).
-pub(super) mod compat {
-    pub(in super::super) const HAS_JOURNAL: u32 = 0x4;
-    pub(in super::super) const EXT_ATTR: u32 = 0x8;
-    pub(in super::super) const RESIZE_INODE: u32 = 0x10;
-    pub(in super::super) const DIR_INDEX: u32 = 0x20;
-    pub(in super::super) const SPARSE_SUPER2: u32 = 0x200;
-}
-
-/// What must be understood (super.rst, `s_feature_incompat`).
-pub(super) mod incompat {
-    pub(in super::super) const COMPRESSION: u32 = 0x1;
-    pub(in super::super) const FILETYPE: u32 = 0x2;
-    pub(in super::super) const RECOVER: u32 = 0x4;
-    pub(in super::super) const JOURNAL_DEV: u32 = 0x8;
-    pub(in super::super) const META_BG: u32 = 0x10;
-    pub(in super::super) const EXTENTS: u32 = 0x40;
-    pub(in super::super) const B64: u32 = 0x80;
-    pub(in super::super) const MMP: u32 = 0x100;
-    pub(in super::super) const FLEX_BG: u32 = 0x200;
-    pub(in super::super) const EA_INODE: u32 = 0x400;
-    pub(in super::super) const DIRDATA: u32 = 0x1000;
-    pub(in super::super) const CSUM_SEED: u32 = 0x2000;
-    pub(in super::super) const LARGEDIR: u32 = 0x4000;
-    pub(in super::super) const INLINE_DATA: u32 = 0x8000;
-    pub(in super::super) const ENCRYPT: u32 = 0x1_0000;
-    pub(in super::super) const CASEFOLD: u32 = 0x2_0000;
-}
-
-/// What must be understood to write (super.rst, `s_feature_ro_compat`).
-pub(super) mod ro_compat {
-    pub(in super::super) const SPARSE_SUPER: u32 = 0x1;
-    pub(in super::super) const LARGE_FILE: u32 = 0x2;
-    pub(in super::super) const HUGE_FILE: u32 = 0x8;
-    pub(in super::super) const GDT_CSUM: u32 = 0x10;
-    pub(in super::super) const DIR_NLINK: u32 = 0x20;
-    pub(in super::super) const EXTRA_ISIZE: u32 = 0x40;
-    pub(in super::super) const BIGALLOC: u32 = 0x200;
-    pub(in super::super) const METADATA_CSUM: u32 = 0x400;
-    pub(in super::super) const VERITY: u32 = 0x8000;
-    pub(in super::super) const ORPHAN_PRESENT: u32 = 0x1_0000;
-}
 
 /// A group descriptor (group_descr.rst). Without `64bit` it ends before `block_bitmap_hi`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -340,123 +303,3 @@ pub(super) const EXTENT_ENTRY: usize = 12;
 const _: () = assert!(size_of::<ExtentHeader>() == EXTENT_ENTRY);
 const _: () = assert!(size_of::<ExtentLeaf>() == EXTENT_ENTRY);
 const _: () = assert!(size_of::<ExtentIndex>() == EXTENT_ENTRY);
-
-/// A directory entry before its name (dynamic.rst, "Linear (Classic) Directories"). Without
-/// `filetype` the type is the upper byte of the name's length: zero, as names have 255 bytes.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct DirEntry {
-    pub(super) inode: U32,
-    pub(super) rec_len: U16,
-    pub(super) name_len: u8,
-    pub(super) file_type: u8,
-}
-
-/// Bytes of it.
-pub(super) const DIR_ENTRY: usize = 8;
-const _: () = assert!(size_of::<DirEntry>() == DIR_ENTRY);
-
-/// What a directory block ends with under `metadata_csum` (dynamic.rst).
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct DirTail {
-    pub(super) inode: U32,
-    pub(super) rec_len: U16,
-    pub(super) name_len: u8,
-    pub(super) file_type: u8,
-    pub(super) checksum: U32,
-}
-
-/// Bytes of it.
-pub(super) const DIR_TAIL: usize = 12;
-const _: () = assert!(size_of::<DirTail>() == DIR_TAIL);
-/// `DirTail::file_type`.
-pub(super) const DIR_TAIL_TYPE: u8 = 0xde;
-
-/// What the root of a hashed directory says, behind `.` and `..` (dynamic.rst, "Hash Tree").
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct DxRootInfo {
-    pub(super) reserved: U32,
-    pub(super) hash_version: u8,
-    pub(super) info_length: u8,
-    pub(super) indirect_levels: u8,
-    pub(super) unused_flags: u8,
-}
-
-/// An entry of a hashed directory's node (dynamic.rst); the first has `limit` and `count` for a
-/// hash.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct DxEntry {
-    pub(super) hash: U32,
-    pub(super) block: U32,
-}
-
-/// Bytes of it, and of the tail under `metadata_csum`.
-pub(super) const DX_ENTRY: usize = 8;
-const _: () = assert!(size_of::<DxEntry>() == DX_ENTRY);
-const _: () = assert!(size_of::<DxRootInfo>() == 8);
-/// Where entries begin in the root: behind `.`, `..` and `DxRootInfo`.
-pub(super) const DX_ROOT: usize = 32;
-/// And in other nodes: behind one entry that covers the block.
-pub(super) const DX_NODE: usize = 8;
-
-/// What a block of extended attributes begins with (attributes.rst).
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct XattrHeader {
-    pub(super) magic: U32,
-    pub(super) refcount: U32,
-    pub(super) blocks: U32,
-    pub(super) hash: U32,
-    pub(super) checksum: U32,
-    pub(super) reserved: [U32; 3],
-}
-
-/// `XattrHeader::magic`, and what stands before attributes in an inode.
-pub(super) const XATTR_MAGIC: u32 = 0xea02_0000;
-/// Bytes of `XattrHeader`.
-pub(super) const XATTR_HEADER: usize = 32;
-const _: () = assert!(size_of::<XattrHeader>() == XATTR_HEADER);
-
-/// An extended attribute before its name (attributes.rst).
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct XattrEntry {
-    pub(super) name_len: u8,
-    pub(super) name_index: u8,
-    pub(super) value_offs: U16,
-    pub(super) value_inum: U32,
-    pub(super) value_size: U32,
-    pub(super) hash: U32,
-}
-
-/// Bytes of it.
-pub(super) const XATTR_ENTRY: usize = 16;
-const _: () = assert!(size_of::<XattrEntry>() == XATTR_ENTRY);
-
-/// What the journal begins with (journal.rst, "Super Block"), as far as an empty one says
-/// something: the rest of its block is zero. Big-endian.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct JournalSuper {
-    pub(super) magic: zerocopy::big_endian::U32,
-    pub(super) block_type: zerocopy::big_endian::U32,
-    pub(super) header_sequence: zerocopy::big_endian::U32,
-    pub(super) block_size: zerocopy::big_endian::U32,
-    pub(super) max_len: zerocopy::big_endian::U32,
-    pub(super) first: zerocopy::big_endian::U32,
-    pub(super) sequence: zerocopy::big_endian::U32,
-    /// Where the log begins; 0: it is empty.
-    pub(super) start: zerocopy::big_endian::U32,
-    pub(super) errno: zerocopy::big_endian::U32,
-    pub(super) features: [zerocopy::big_endian::U32; 3],
-    pub(super) uuid: [u8; 16],
-    pub(super) users: zerocopy::big_endian::U32,
-}
-
-pub(super) const JOURNAL_MAGIC: u32 = 0xc03b_3998;
-/// `JournalSuper::block_type`: a superblock of version 2.
-pub(super) const JOURNAL_SUPER_V2: u32 = 4;
-const _: () = assert!(offset_of!(JournalSuper, users) == 0x40);
