@@ -42,7 +42,8 @@ struct Row {
     goal: &'static str,
     /// A directory or an archive among the data.
     input: &'static str,
-    params: Params,
+    /// None: by `vmimage build` as a whole, with syncing and digest.
+    params: Option<Params>,
     /// Bytes; 0: as small as it becomes.
     size: u64,
     /// For a shell, with `$in` (always the directory, or the archive where that is unpacked) and
@@ -62,8 +63,10 @@ fn packed(compression: squashfs::Compression) -> Params {
 }
 
 fn rows() -> Vec<Row> {
-    let row =
-        |name, goal, input, params, size, theirs| Row { name, goal, input, params, size, theirs };
+    let row = |name, goal, input, params, size, theirs| {
+        let params = Some(params);
+        Row { name, goal, input, params, size, theirs }
+    };
     let ext4 = || ext(ext::Variant::Ext4);
     let mkext4 = "exec mke2fs -q -F -t ext4 -d $in $out 2G";
     vec![
@@ -127,12 +130,53 @@ fn rows() -> Vec<Row> {
         ),
         row("tar → ext4", "", "M.tar", ext4(), SIZE, TAR),
         row("tar.zst → ext4", "", "M.tar.zst", ext4(), SIZE, TAR),
+        Row {
+            name: "vmimage build: tar → ext4",
+            goal: "",
+            input: "M.tar",
+            params: None,
+            size: SIZE,
+            theirs: BUILD,
+        },
+        row(
+            "ext4 by fstool",
+            "3",
+            "M",
+            ext4(),
+            SIZE,
+            "exec fstool create -t ext4 --size 2G -o $out $in",
+        ),
+        row(
+            "ext4 by fstool, large directory",
+            "5",
+            "L",
+            ext4(),
+            SIZE,
+            "exec fstool create -t ext4 --size 2G -o $out $in",
+        ),
     ]
 }
 
 /// mke2fs of Debian 12 reads no archive.
 const TAR: &str =
     "mkdir $out.d && tar xf $in -C $out.d && mke2fs -q -F -t ext4 -d $out.d $out 2G; rm -rf $out.d";
+
+/// The same, and what a build does on top: its bytes are safe on the disk, and their digest is known.
+const BUILD: &str = "mkdir $out.d && tar xf $in -C $out.d && mke2fs -q -F -t ext4 -d $out.d $out 2G \
+     && sha256sum $out >/dev/null && sync $out; rm -rf $out.d";
+
+/// What is measured as a whole.
+const DOCUMENT: &str = "apiVersion: vmimage.dev/v1alpha1
+kind: VMImage
+metadata: {name: bench}
+spec:
+  disk:
+    partitions:
+    - name: root
+      size: 2Gi
+      filesystem: {type: ext4}
+      contents: [{archive: {source: {file: ARCHIVE}}}]
+";
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -171,20 +215,35 @@ fn times(data: &Path, directory: &Path, filter: &str) {
         "| work | ours | theirs | theirs ÷ ours | goal | our size ÷ theirs | our peak | their peak |"
     );
     println!("|---|---|---|---|---|---|---|---|");
+    let archive = data.join("M.tar");
+    let document = DOCUMENT.replace("ARCHIVE", archive.to_str().unwrap());
+    fs_err::write(data.join("bench.yaml"), document).unwrap();
     for row in rows().iter().filter(|row| row.name.contains(filter)) {
+        if row.theirs.contains("fstool")
+            && Command::new("fstool").arg("--version").output().is_err()
+        {
+            println!("| {} | not measured: fstool is not in PATH |", row.name);
+            continue;
+        }
         pair(&data.join(row.input), directory, row);
     }
 }
 
 /// One line of the table.
 fn pair(input: &Path, directory: &Path, row: &Row) {
-    let (ours, theirs) = (directory.join("ours"), directory.join("theirs"));
+    // What a build of `bench.yaml` writes.
+    let (ours, theirs) = (directory.join("bench.raw"), directory.join("theirs"));
     let gone = |path: &Path| drop(fs_err::remove_file(path));
     let this = std::env::current_exe().unwrap();
     let compared = compare(
         &mut || {
             gone(&ours);
-            run(Command::new(&this).args(["one", row.name]).args([input, &ours]))
+            if row.params.is_some() {
+                return run(Command::new(&this).args(["one", row.name]).args([input, &ours]));
+            }
+            let mut build = Command::new(env!("CARGO_BIN_EXE_vmimage"));
+            build.args(["-q", "build", "-f"]).arg(input.with_file_name("bench.yaml"));
+            run(build.arg("-o").arg(directory))
         },
         &mut || {
             gone(&theirs);
@@ -221,7 +280,7 @@ fn make(name: &str, input: &Path, output: &Path) {
         0 => Room::Fit { percent: 0, bytes: 0 },
         size => Room::Exactly(size),
     };
-    let medium = render(&row.params, tree, room, &scratch);
+    let medium = render(&row.params.unwrap(), tree, room, &scratch);
     let sink = Plain(fs_err::File::create(output).unwrap().into_file());
     raw::copy(&*medium, &sink, &WORK).unwrap();
 }
