@@ -28,11 +28,7 @@ pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>, used: &[&str])
     let paths = source::sources(&made.image.spec).into_iter().map(|(path, _)| path);
     let inputs = paths.filter_map(|path| {
         let input = made.inputs.get(&path)?;
-        Some(InputEntry {
-            field: path.to_string(),
-            digest: input.digest.clone(),
-            size: input.source.len(),
-        })
+        Some(InputEntry { field: path.to_string(), digest: input.digest.clone(), size: input.size })
     });
     BuildManifest {
         v: VERSION,

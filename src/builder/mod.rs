@@ -103,14 +103,11 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
     let image = watch.stage("read", || accept::read(&params.document))?;
     let target = accept::target(&image, &params.target)?;
     let sources = params.sources.open(None)?;
+    let time = Time::default();
     let inputs =
-        watch.stage("inputs", || Ok(Inputs::resolve_with(&image.spec, &sources, watch)?))?;
+        watch.stage("inputs", || Ok(Inputs::resolve_with(&image.spec, &sources, time, watch)?))?;
     let hashes = accept::hashes(&image, target, &inputs, params)?;
-    let env = Env {
-        scratch: &sources.scratch,
-        time: Time::default(),
-        work: Work { threads: 0, progress: watch },
-    };
+    let env = Env { scratch: &sources.scratch, time, work: Work { threads: 0, progress: watch } };
     let name = &image.metadata.name;
     let seed = Seed::new(name, &hashes.content);
     let given = Given { name, spec: &image.spec, inputs: &inputs, seed };
@@ -203,6 +200,7 @@ mod tests {
                 proxy: None,
                 no_proxy: String::new(),
                 ca: None,
+                docker_config: None,
                 root: None,
                 mounts: crate::sources::Mounts::default(),
                 scratch: directory.path().to_owned(),

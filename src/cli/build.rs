@@ -54,7 +54,7 @@ fn accepted(
     name: Option<&str>,
     desk: &Desk,
 ) -> Result<Vec<Prepared>, Failures> {
-    let file = File::read(file)?;
+    let mut file = File::read(file)?;
     let mut documents = file.documents(set)?;
     if let Some(name) = name {
         let known: Vec<_> = documents.iter().map(|d| d.image.metadata.name.clone()).collect();

@@ -52,7 +52,7 @@ pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
 type Checked = (String, Vec<Prepared>, Vec<Failure>);
 
 fn check_file(path: &Path, overrides: &[Override], desk: &Desk) -> Result<Checked, Failures> {
-    let file = File::read(path)?;
+    let mut file = File::read(path)?;
     let mut accepted = Vec::new();
     let mut failures = Vec::new();
     for document in file.documents(overrides)? {

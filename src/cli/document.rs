@@ -14,10 +14,8 @@ use super::failure::{Failure, Failures};
 use crate::engine::base::{Kind, Silent, Work};
 use crate::engine::files::{self, Planned};
 use crate::engine::{self, Env, Given, Inputs, Media, Seed};
-use crate::manifest::parse::MAX_TEXT;
-use crate::manifest::{
-    Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash, parse,
-};
+use crate::manifest::parse::{ConfigMaps, MAX_TEXT, parse_beside_config_maps};
+use crate::manifest::{Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash};
 use crate::report::Code;
 
 /// A file of documents.
@@ -27,6 +25,8 @@ pub(super) struct File {
     pub(super) name: String,
     text: String,
     directory: PathBuf,
+    /// The ConfigMaps in it, once its documents were asked for.
+    config_maps: ConfigMaps,
 }
 
 /// An accepted document and its disk.
@@ -69,12 +69,14 @@ impl File {
         let text = String::from_utf8(bytes)
             .map_err(|e| invalid(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())))?;
         let directory = path.parent().filter(|_| !stdin).map(Path::to_owned).unwrap_or_default();
-        Ok(Self { name, text, directory })
+        Ok(Self { name, text, directory, config_maps: ConfigMaps::new() })
     }
 
     /// Its documents, each with a name of its own.
-    pub(super) fn documents(&self, overrides: &[Override]) -> Result<Vec<Document>, Failures> {
-        let documents = parse(&self.text, overrides).map_err(|e| self.unparsed(&e))?;
+    pub(super) fn documents(&mut self, overrides: &[Override]) -> Result<Vec<Document>, Failures> {
+        let parsed = parse_beside_config_maps(&self.text, overrides);
+        let (documents, config_maps) = parsed.map_err(|e| self.unparsed(&e))?;
+        self.config_maps = config_maps;
         let mut names = BTreeSet::new();
         let again = documents.iter().filter(|d| !names.insert(d.image.metadata.name.as_str()));
         let failures = again.map(|document| {
@@ -111,9 +113,10 @@ impl File {
             Some(field) => self.at(&document, failure, &field),
             None => failure,
         };
-        let sources =
+        let mut sources =
             desk.sources.open(Some(self.directory.clone())).map_err(|e| Failure::from(&e))?;
-        let inputs = Inputs::resolve_with(spec, &sources, &Silent).map_err(|error| {
+        sources.mounts.given.clone_from(&self.config_maps);
+        let inputs = Inputs::resolve_with(spec, &sources, desk.time, &Silent).map_err(|error| {
             let mut failure = Failure::from(&error);
             if error.kind() == Kind::Io {
                 // An input that cannot be read is a fault of the input, not of the machine.

@@ -62,6 +62,10 @@ pub(super) struct DeskFlags {
     /// A directory that stands for a volume; may be repeated
     #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
     pub(super) pvc: Vec<(String, PathBuf)>,
+    /// Pull images that name no pull secret with the credentials in this file, such as
+    /// ~/.docker/config.json; no credential helper is run
+    #[arg(long, value_name = "FILE")]
+    pub(super) docker_config: Option<PathBuf>,
     /// Keep to the rules of a cluster: public servers over https, and what the flags above allow
     #[arg(long)]
     pub(super) restrict_sources: bool,
@@ -85,7 +89,13 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
 impl ReachFlags {
     /// The settings of a build pod whose objects are mounted below `root`.
     pub(super) fn in_pod(self, root: Option<PathBuf>, patience: Option<Duration>) -> Settings {
-        self.settings(Place { everything: false, root, mounts: Mounts::default(), patience })
+        self.settings(Place {
+            everything: false,
+            root,
+            mounts: Mounts::default(),
+            patience,
+            docker_config: None,
+        })
     }
 
     fn settings(self, place: Place) -> Settings {
@@ -100,6 +110,7 @@ impl ReachFlags {
             proxy: self.source_proxy,
             no_proxy: self.source_no_proxy,
             ca: self.source_ca,
+            docker_config: place.docker_config,
             root: place.root,
             mounts: place.mounts,
             scratch: self.scratch.unwrap_or_else(std::env::temp_dir),
@@ -115,16 +126,21 @@ struct Place {
     root: Option<PathBuf>,
     mounts: Mounts,
     patience: Option<Duration>,
+    docker_config: Option<PathBuf>,
 }
 
 impl DeskFlags {
     /// The settings of a desk.
     pub(super) fn settings(&self) -> Settings {
-        let Self { configmap, secret, pvc, restrict_sources, reach } = self.clone();
+        let Self { configmap, secret, pvc, docker_config, restrict_sources, reach } = self.clone();
         let named = |pairs: Vec<(String, PathBuf)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
-        let mounts =
-            Mounts { config_maps: named(configmap), secrets: named(secret), claims: named(pvc) };
+        let mounts = Mounts {
+            config_maps: named(configmap),
+            secrets: named(secret),
+            claims: named(pvc),
+            ..Mounts::default()
+        };
         let everything = !restrict_sources;
-        reach.settings(Place { everything, root: None, mounts, patience: None })
+        reach.settings(Place { everything, root: None, mounts, patience: None, docker_config })
     }
 }

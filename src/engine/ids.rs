@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::base::{Error, Kind};
 use super::partition::{Scheme, first_logical, number};
 use crate::manifest::GROUP;
+use crate::manifest::reference::{Id, substitute};
 use crate::manifest::types::{Disk, FilesystemKind, Partition, PartitionTable};
 
 /// What ids that nobody gave are made of.
@@ -88,46 +89,24 @@ impl Ids {
         Ok(ids)
     }
 
-    /// `text` with `$(uuid:NAME)` and `$(partuuid:NAME)` replaced. Other texts that begin with `$(`
-    /// stay: shells have a use for them.
+    /// `text` with `$(uuid:NAME)` and `$(partuuid:NAME)` replaced.
     pub(super) fn fill(&self, text: &str) -> Result<String, Error> {
-        let (mut filled, mut rest) = (String::with_capacity(text.len()), text);
-        while let Some((before, reference)) = rest.split_once("$(") {
-            filled.push_str(before);
-            match reference.split_once(')').map(|(inner, after)| (self.look_up(inner), after)) {
-                Some((Some(value), after)) => {
-                    filled.push_str(&value?);
-                    rest = after;
-                }
-                _ => {
-                    filled.push_str("$(");
-                    rest = reference;
-                }
-            }
-        }
-        filled.push_str(rest);
-        Ok(filled)
+        substitute(text, |id, name| self.look_up(id, name))
     }
 
-    /// The id that `uuid:NAME` or `partuuid:NAME` stands for; none if it is not of this form.
-    fn look_up(&self, inner: &str) -> Option<Result<String, Error>> {
-        let (what, name) = inner.split_once(':')?;
-        if !matches!(what, "uuid" | "partuuid") {
-            return None;
-        }
+    fn look_up(&self, id: Id, name: &str) -> Result<String, Error> {
         let refused = |why: &str| {
             let known: Vec<_> = self.partitions.iter().map(|p| p.name.as_str()).collect();
-            let message = format!("$({inner}) {why}; partitions are: {}", known.join(", "));
+            let message = format!("the partition {name:?} {why}; there are: {}", known.join(", "));
             Error::new(Kind::Document, message)
         };
-        let Some(partition) = self.partitions.iter().find(|p| p.name == name) else {
-            return Some(Err(refused("names no partition")));
+        let partition = self.partitions.iter().find(|p| p.name == name);
+        let partition = partition.ok_or_else(|| refused("is not there"))?;
+        let (found, why) = match id {
+            Id::Filesystem => (&partition.filesystem, "has no filesystem with a UUID"),
+            Id::Partition => (&partition.partuuid, "has a PARTUUID only in a partition table"),
         };
-        let (id, why) = match what {
-            "uuid" => (&partition.filesystem, "has no filesystem with a UUID"),
-            _ => (&partition.partuuid, "needs a partition table"),
-        };
-        Some(id.clone().ok_or_else(|| refused(why)))
+        found.clone().ok_or_else(|| refused(why))
     }
 }
 
@@ -169,15 +148,15 @@ mod tests {
         let disk = Disk { partition_table, disk_id, partitions, ..Disk::default() };
         let ids = Ids::new(&disk, Seed::new("a", "hash")).unwrap();
         let root = ids.partitions[0].filesystem.clone().unwrap();
-        let filled = ids.fill("a $(uuid:root) $(partuuid:esp) $(ls) $(x:y) $(uuid:root").unwrap();
-        assert_eq!(filled, format!("a {root} deadbeef-02 $(ls) $(x:y) $(uuid:root"));
+        let filled = ids.fill("a $(uuid:root) $(partuuid:esp) $(ls) $(x:y)").unwrap();
+        assert_eq!(filled, format!("a {root} deadbeef-02 $(ls) $(x:y)"));
         let serial = ids.fill("$(uuid:esp)").unwrap();
         assert_eq!((serial.len(), serial.find('-')), (9, Some(4)), "{serial}");
         let error = ids.fill("$(uuid:boot)").unwrap_err().to_string();
-        assert_eq!(error, "$(uuid:boot) names no partition; partitions are: root, esp");
+        assert_eq!(error, "the partition \"boot\" is not there; there are: root, esp");
         let plain = Disk { partition_table: PartitionTable::None, ..disk };
         let error = Ids::new(&plain, Seed::new("a", "hash")).unwrap().fill("$(partuuid:root)");
-        assert!(error.unwrap_err().to_string().contains("needs a partition table"));
+        assert!(error.unwrap_err().to_string().contains("only in a partition table"));
     }
 
     #[test]

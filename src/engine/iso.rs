@@ -20,7 +20,7 @@ pub(super) fn build(
 ) -> Result<Arc<dyn SectorSource>, Error> {
     let origin = Origin::new("spec.iso");
     let tree = contents::iso_tree(iso, given, env)?;
-    let params = params(iso, given.name);
+    let params = params(iso);
     let request = Request {
         tree: Arc::new(tree),
         identity: Identity { label: None, uuid: None, seed: given.seed.id("iso") },
@@ -39,6 +39,22 @@ pub(super) fn build(
     planned.render(&Placement { extents, medium: len }).map_err(|e| e.at(&origin))
 }
 
-fn params(_iso: &Iso, _name: &str) -> iso9660::Params {
-    iso9660::Params::default()
+fn params(iso: &Iso) -> iso9660::Params {
+    let text = |given: &Option<String>, usual: String| given.clone().unwrap_or(usual);
+    let usual = iso9660::Params::default();
+    iso9660::Params {
+        volume_id: text(&iso.volume_id, usual.volume_id),
+        system_id: text(&iso.system_id, usual.system_id),
+        publisher: text(&iso.publisher, usual.publisher),
+        preparer: text(&iso.preparer, usual.preparer),
+        application: text(&iso.application, usual.application),
+        level: match iso.level.0 {
+            1 => iso9660::Level::One,
+            2 => iso9660::Level::Two,
+            _ => iso9660::Level::Three,
+        },
+        rock_ridge: iso.rock_ridge,
+        joliet: iso.joliet,
+        ..usual
+    }
 }

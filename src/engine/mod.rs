@@ -26,6 +26,7 @@ pub mod partition;
 pub mod payload;
 mod plan;
 mod slot;
+pub mod view;
 mod volume;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::manifest::types::{Disk, Medium};
 use crate::manifest::{FieldPath, Spec};
 
 pub use ids::Seed;
+use inputs::Input;
 pub use inputs::Inputs;
 
 /// What is built: an accepted document and its inputs.
@@ -116,10 +118,13 @@ fn build_disk(
 impl Given<'_> {
     /// The input of the field at `path`.
     fn content(&self, path: &FieldPath) -> Result<Content, Error> {
-        let input = self.inputs.get(path).ok_or_else(|| {
+        Ok(Content::Sectors(Arc::clone(self.input(path)?.source()?)))
+    }
+
+    fn input(&self, path: &FieldPath) -> Result<&Input, Error> {
+        self.inputs.get(path).ok_or_else(|| {
             Error::new(Kind::Document, "no input was resolved for this field")
                 .at(&Origin::new(path.as_str()))
-        })?;
-        Ok(Content::Sectors(Arc::clone(&input.source)))
+        })
     }
 }

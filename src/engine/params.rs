@@ -5,11 +5,12 @@
 use super::base::{Error, Kind};
 use super::filesystem::{Params, btrfs, erofs, ext, fat, ffs, squashfs, swap};
 use crate::manifest::types::{
-    Ext, Filesystem, FilesystemKind, Floppy, Squashfs, SquashfsCompression, Vfat,
+    ByteOrder, ErofsCompression, Ext, Ffs, Filesystem, FilesystemKind, Floppy, Squashfs,
+    SquashfsCompression, Vfat,
 };
 
-/// The parameters of `filesystem`.
-pub(super) fn of(filesystem: &Filesystem) -> Result<Params, Error> {
+/// The parameters of `filesystem`; `sized` says whether the document gives its size.
+pub(super) fn of(filesystem: &Filesystem, sized: bool) -> Result<Params, Error> {
     let Filesystem { kind, ext, vfat, squashfs, btrfs, .. } = filesystem;
     Ok(match kind {
         FilesystemKind::Ext2 => Params::Ext(extended(ext::Variant::Ext2, ext.as_ref())?),
@@ -22,12 +23,23 @@ pub(super) fn of(filesystem: &Filesystem) -> Result<Params, Error> {
                 node_size.map(|size| narrow(size.0.get(), "btrfs.nodeSize")).transpose()?;
             Params::Btrfs(btrfs::Params { node_size, ..btrfs::Params::default() })
         }
-        FilesystemKind::Ffs => Params::Ffs(ffs::Params::default()),
+        FilesystemKind::Ffs => Params::Ffs(fast(filesystem.ffs.as_ref(), sized)?),
         FilesystemKind::Squashfs => {
             Params::Squashfs(squashfs.as_ref().map_or(Ok(squashfs::Params::default()), squashed)?)
         }
-        FilesystemKind::Erofs => Params::Erofs(erofs::Params::default()),
-        FilesystemKind::Swap => Params::Swap(swap::Params::default()),
+        FilesystemKind::Erofs => {
+            let given = filesystem.erofs.as_ref().map(|erofs| erofs.compression);
+            let compression = match given.unwrap_or_default() {
+                ErofsCompression::None => erofs::Compression::None,
+                ErofsCompression::Lz4 => erofs::Compression::Lz4,
+            };
+            Params::Erofs(erofs::Params { compression, ..erofs::Params::default() })
+        }
+        FilesystemKind::Swap => {
+            let size = filesystem.swap.as_ref().and_then(|swap| swap.page_size);
+            let default = swap::Params::default();
+            Params::Swap(swap::Params { page_size: size.map_or(default.page_size, |s| s.0.get()) })
+        }
     })
 }
 
@@ -59,6 +71,20 @@ fn extended(variant: ext::Variant, given: Option<&Ext>) -> Result<ext::Params, E
     params.reserved_percent = reserved.transpose()?;
     params.journal = given.journal_size.map(|size| size.0.get());
     Ok(params)
+}
+
+fn fast(given: Option<&Ffs>, sized: bool) -> Result<ffs::Params, Error> {
+    let default = ffs::Params { minfree: if sized { 5 } else { 0 }, ..ffs::Params::default() };
+    let Some(given) = given else { return Ok(default) };
+    let block_size = given.block_size.map_or(default.block_size, |size| size.0.get());
+    Ok(ffs::Params {
+        version: narrow(u64::from(given.version.0), "ffs.version")?,
+        block_size,
+        fragment_size: given.fragment_size.map_or(block_size / 8, |size| size.0.get()),
+        big_endian: given.byte_order == ByteOrder::Big,
+        density: given.bytes_per_inode.map(u64::from),
+        minfree: given.reserved_percent.unwrap_or(default.minfree),
+    })
 }
 
 fn fat(given: &Vfat) -> Result<fat::Params, Error> {

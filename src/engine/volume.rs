@@ -90,7 +90,7 @@ fn one(
         Arc::new(tree.ok_or_else(|| Error::new(Kind::Document, "a filesystem without a tree"))?);
     let (percent, bytes) = headroom(&filesystem.headroom);
     let room = wanted.map_or(Room::Fit { percent, bytes }, Room::Exactly);
-    let params = params::of(filesystem)?;
+    let params = params::of(filesystem, wanted.is_some())?;
     let identity =
         Identity { label: filesystem.label.clone(), uuid: ids.filesystem.clone(), seed: ids.seed };
     let sector = u64::from(disk.sector_size.0);

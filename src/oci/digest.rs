@@ -79,8 +79,24 @@ pub(super) fn fetch(
     blobs: &dyn Blobs,
     descriptor: &Descriptor,
 ) -> Result<Arc<dyn SectorSource>, Error> {
+    let source = blobs.blob(&descriptor.digest, descriptor.size)?;
+    judged(source, descriptor)
+}
+
+/// The manifest or index of a descriptor, with its length and digest.
+pub(super) fn fetch_manifest(
+    blobs: &dyn Blobs,
+    descriptor: &Descriptor,
+) -> Result<Arc<dyn SectorSource>, Error> {
+    let source = blobs.manifest(&descriptor.digest, descriptor.size)?;
+    judged(source, descriptor)
+}
+
+fn judged(
+    source: Arc<dyn SectorSource>,
+    descriptor: &Descriptor,
+) -> Result<Arc<dyn SectorSource>, Error> {
     let Descriptor { digest, size, .. } = descriptor;
-    let source = blobs.blob(digest, *size)?;
     if source.len() != *size {
         let message = format!("the blob {digest} has {} bytes instead of {size}", source.len());
         return Err(Error::new(Kind::Damaged, message));

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::digest::fetch;
-use super::json::{Config, INDEXES, Index, MANIFESTS, Manifest, REF_NAME, parse};
+use super::digest::{fetch, fetch_manifest};
+use super::json::{Config, INDEXES, Index, MANIFESTS, Manifest, REF_NAME, parse, same_kind};
 use super::{Blobs, Descriptor, Digest, Platform};
 use crate::engine::base::{Error, Kind, SectorSource};
 use crate::engine::codec::wrap::Wrap;
@@ -45,6 +45,18 @@ pub(super) enum From {
     Bytes(Arc<dyn SectorSource>),
 }
 
+impl Image {
+    /// Bytes of its layers as they are stored.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let size = |layer: &Layer| match &layer.from {
+            From::Blob(descriptor) => descriptor.size,
+            From::Bytes(source) => source.len(),
+        };
+        self.layers.iter().map(size).fold(0, u64::saturating_add)
+    }
+}
+
 impl Layer {
     /// Its bytes as they are stored. Those with a digest of their own have it.
     pub fn open(&self, blobs: &dyn Blobs) -> Result<Arc<dyn SectorSource>, Error> {
@@ -67,20 +79,15 @@ impl Layer {
     }
 }
 
-/// The image for `platform` that a descriptor names; of several that an index has under names,
-/// that of `reference`.
-pub fn resolve(
-    blobs: &dyn Blobs,
-    root: &Descriptor,
-    platform: &Platform,
-    reference: Option<&str>,
-) -> Result<Image, Error> {
+/// The image for `platform` that a descriptor names.
+pub fn resolve(blobs: &dyn Blobs, root: &Descriptor, platform: &Platform) -> Result<Image, Error> {
     let mut at = root.clone();
     for _ in 0..=MOST_DEPTH {
-        let source = fetch(blobs, &at)?;
+        let source = fetch_manifest(blobs, &at)?;
         if INDEXES.contains(&at.media_type.as_str()) {
             let index: Index = parse(source.as_ref(), "the image index")?;
-            at = choose(&index.manifests, platform, reference)?.clone();
+            same_kind(index.media_type.as_deref(), &at.media_type)?;
+            at = choose(&index.manifests, platform, None)?.clone();
             continue;
         }
         if !MANIFESTS.contains(&at.media_type.as_str()) {
@@ -145,6 +152,7 @@ fn image(
     platform: &Platform,
 ) -> Result<Image, Error> {
     let manifest: Manifest = parse(source, "the image manifest")?;
+    same_kind(manifest.media_type.as_deref(), &descriptor.media_type)?;
     let config = fetch(blobs, &manifest.config)?;
     let config: Config = parse(config.as_ref(), "the image configuration")?;
     let layers = manifest.layers.into_iter().map(|layer| {

@@ -48,13 +48,19 @@ pub struct Descriptor {
 
 /// An index.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Index {
+    #[serde(default)]
+    pub(super) media_type: Option<String>,
     pub(super) manifests: Vec<Descriptor>,
 }
 
 /// A manifest.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
+    #[serde(default)]
+    pub(super) media_type: Option<String>,
     pub(super) config: Descriptor,
     pub(super) layers: Vec<Descriptor>,
 }
@@ -71,6 +77,22 @@ pub(super) struct Config {
 #[derive(Debug, Deserialize)]
 pub(super) struct Rootfs {
     pub(super) diff_ids: Vec<Digest>,
+}
+
+/// Refuses a document that says to be something else than whoever named it: one digest must not
+/// stand for two images.
+pub(super) fn same_kind(said: Option<&str>, named: &str) -> Result<(), Error> {
+    match said.filter(|said| *said != named) {
+        None => Ok(()),
+        Some(said) => {
+            let message = format!(
+                "what is named as \"{}\" says that it is \"{}\"",
+                named.escape_debug(),
+                said.escape_debug()
+            );
+            Err(Error::new(Kind::Damaged, message))
+        }
+    }
 }
 
 /// Reads a document; an error names `what` it is.

@@ -3,18 +3,22 @@
 //! OCI Image Layout Specification 1.1. Invariant: of a directory only `index.json`, `oci-layout` and
 //! files below `blobs/sha256` that a digest names are opened.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::digest::fetch_manifest;
 use super::image::choose;
-use super::json::{Index, parse};
-use super::{Blobs, Digest, Image, Platform, docker, resolve};
+use super::json::{INDEXES, Index, parse};
+use super::{Blobs, Descriptor, Digest, Image, Platform, Pulled, docker, resolve};
 use crate::engine::archive::{Entries, Form, Format};
 use crate::engine::base::tree::{Kind as NodeKind, Meta, Missing, Time, Tree, TreePath};
-use crate::engine::base::{Content, Error, FileSource, Kind, Origin, SectorSource};
+use crate::engine::base::{Beneath, Content, Error, Kind, Origin, SectorSource};
 
 /// Files in an archive of an image: more than a thousand layers have.
 const MOST_FILES: usize = 20_000;
+
+/// Indexes of a layout that are read to find a digest.
+const MOST_INDEXES: usize = 100;
 
 /// A layout.
 #[derive(Debug)]
@@ -24,15 +28,15 @@ pub struct Layout {
 
 #[derive(Debug)]
 enum Place {
-    Directory(PathBuf),
+    Directory(Beneath),
     Archive(Box<Tree>),
 }
 
 impl Layout {
-    /// The layout in a directory of the host.
+    /// The layout in a directory of the host. Links in it are not followed.
     #[must_use]
-    pub fn directory(path: &Path) -> Self {
-        Self { place: Place::Directory(path.to_owned()) }
+    pub const fn directory(directory: Beneath) -> Self {
+        Self { place: Place::Directory(directory) }
     }
 
     /// The layout in a tar that is not compressed.
@@ -64,7 +68,7 @@ impl Layout {
         if self.has("index.json") {
             let index: Index = parse(self.file("index.json")?.as_ref(), "index.json")?;
             let first = choose(&index.manifests, platform, reference)?;
-            return resolve(self, first, platform, None);
+            return resolve(self, first, platform);
         }
         if self.has("manifest.json") {
             return docker::image(self, platform, reference);
@@ -73,17 +77,72 @@ impl Layout {
         Err(Error::new(Kind::Input, message))
     }
 
-    fn has(&self, name: &str) -> bool {
-        match &self.place {
-            Place::Directory(directory) => directory.join(name).is_file(),
-            Place::Archive(_) => self.file(name).is_ok(),
+    /// The image that `digest` names, or the only one for `platform`, and the digest of what
+    /// `index.json` has for it; none if it is one of `docker save` without index.
+    pub fn find(
+        &self,
+        platform: &Platform,
+        digest: Option<&str>,
+    ) -> Result<(Image, Option<String>), Error> {
+        if !self.has("index.json") {
+            return Ok((self.image(platform, None)?, None));
         }
+        let index: Index = parse(self.file("index.json")?.as_ref(), "index.json")?;
+        let found = match digest.map(Digest::new).transpose()? {
+            Some(digest) => self.descriptor(&index, &digest, &mut 0)?,
+            None => choose(&index.manifests, platform, None)?.clone(),
+        };
+        Ok((resolve(self, &found, platform)?, Some(found.digest.to_string())))
+    }
+
+    /// The same of a layout in a directory.
+    pub fn pulled<'a>(
+        self,
+        platform: &Platform,
+        digest: Option<&str>,
+    ) -> Result<Pulled<'a>, Error> {
+        let (image, digest) = self.find(platform, digest)?;
+        let digest = digest.ok_or_else(|| {
+            Error::new(Kind::Input, "there is no index.json: the directory holds no image layout")
+        })?;
+        Ok(Pulled { image, blobs: Box::new(self), digest })
+    }
+
+    /// What names the manifest or index with this digest, in `index` or in an index that it names.
+    fn descriptor(
+        &self,
+        index: &Index,
+        digest: &Digest,
+        read: &mut usize,
+    ) -> Result<Descriptor, Error> {
+        if let Some(found) = index.manifests.iter().find(|d| d.digest == *digest) {
+            return Ok(found.clone());
+        }
+        let indexes = index.manifests.iter().filter(|d| INDEXES.contains(&d.media_type.as_str()));
+        for inner in indexes {
+            *read += 1;
+            if *read > MOST_INDEXES {
+                break;
+            }
+            let inner: Index = parse(fetch_manifest(self, inner)?.as_ref(), "the image index")?;
+            if let Ok(found) = self.descriptor(&inner, digest, read) {
+                return Ok(found);
+            }
+        }
+        let list: Vec<_> = index.manifests.iter().take(20).map(|d| d.digest.as_str()).collect();
+        let message =
+            format!("no image has the digest {digest} here; there are {}", list.join(", "));
+        Err(Error::new(Kind::Input, message))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.file(name).is_ok()
     }
 
     /// A file by the path that an archive has for it, or by one of the fixed names.
     pub(super) fn file(&self, name: &str) -> Result<Arc<dyn SectorSource>, Error> {
         match &self.place {
-            Place::Directory(directory) => Ok(Arc::new(FileSource::open(&directory.join(name))?)),
+            Place::Directory(directory) => Ok(Arc::new(directory.file(Path::new(name))?)),
             Place::Archive(tree) => {
                 let found = tree.resolve(&TreePath::new(name.as_bytes())?);
                 match found.map(|id| &tree.node(id).kind) {

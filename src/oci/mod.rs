@@ -29,8 +29,24 @@ pub use platform::Platform;
 pub use reference::Reference;
 pub use registry::{Credentials, DockerConfig, Document, Registry};
 
+/// An image and where its layers come from.
+#[derive(Debug)]
+pub struct Pulled<'a> {
+    /// The image.
+    pub image: Image,
+    /// Its layers.
+    pub blobs: Box<dyn Blobs + 'a>,
+    /// The digest of the manifest or index that it was found by.
+    pub digest: String,
+}
+
 /// Where blobs come from. They are judged by whoever asks: a wrong one does no harm.
 pub trait Blobs: Send + Sync + fmt::Debug {
     /// The blob that this digest names, `size` bytes of it.
     fn blob(&self, digest: &Digest, size: u64) -> Result<Arc<dyn SectorSource>, Error>;
+
+    /// The same for a manifest or an index, which registries keep elsewhere.
+    fn manifest(&self, digest: &Digest, size: u64) -> Result<Arc<dyn SectorSource>, Error> {
+        self.blob(digest, size)
+    }
 }

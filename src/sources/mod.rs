@@ -4,6 +4,7 @@
 //! Unpacks nothing. Invariants: a name in a document leads to no file but those below the directory
 //! that stands for the object it names; the bytes of a Secret are in no message.
 
+mod images;
 mod mounted;
 mod settings;
 mod web;
@@ -12,10 +13,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::base::{Error, FileSource, Kind, Progress, Scratch, SectorSource};
+use crate::engine::base::{ByteSource, Error, FileSource, Kind, Progress, Scratch, SectorSource};
 use crate::engine::inputs::{Provided, Provider};
 use crate::fetch::Client;
-use crate::manifest::types::Source;
+use crate::manifest::types::{KeyReference, Source};
+use crate::oci::{Platform, Pulled};
 
 pub use settings::Settings;
 
@@ -24,6 +26,8 @@ pub use settings::Settings;
 pub struct Mounts {
     /// A file for each key of a ConfigMap.
     pub config_maps: BTreeMap<String, PathBuf>,
+    /// ConfigMaps that stand beside the document; a directory of that name comes first.
+    pub given: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// A file for each key of a Secret.
     pub secrets: BTreeMap<String, PathBuf>,
     /// The root of a volume.
@@ -35,10 +39,27 @@ impl Mounts {
     pub fn below(root: &Path) -> Result<Self, Error> {
         Ok(Self {
             config_maps: mounted::list(&root.join("configmap"))?,
+            given: BTreeMap::new(),
             secrets: mounted::list(&root.join("secret"))?,
             claims: mounted::list(&root.join("pvc"))?,
         })
     }
+}
+
+impl Mounts {
+    /// The bytes of a key of a ConfigMap.
+    fn config_map_key(&self, key: &KeyReference) -> Result<Vec<u8>, Error> {
+        let of = &self.config_maps;
+        match self.given.get(&key.name).filter(|_| !of.contains_key(&key.name)) {
+            Some(keys) => mounted::given("ConfigMap", key, keys),
+            None => mounted::Place { kind: "ConfigMap", flag: "--configmap", of }.bytes(key),
+        }
+    }
+}
+
+fn in_memory(bytes: Vec<u8>) -> Provided {
+    let source: Arc<dyn SectorSource> = Arc::new(ByteSource::new(bytes));
+    source.into()
 }
 
 /// Gives the bytes of a document's sources.
@@ -52,18 +73,18 @@ pub struct Sources {
     pub client: Client,
     /// Takes what is fetched.
     pub scratch: Scratch,
+    /// Credentials for images that name no pull secret: on a desk.
+    pub docker_config: Option<PathBuf>,
 }
 
 impl Provider for Sources {
     fn provide(&self, source: &Source, progress: &dyn Progress) -> Result<Provided, Error> {
         let mounts = &self.mounts;
         if let Some(key) = &source.config_map_key_ref {
-            let place =
-                mounted::Place { kind: "ConfigMap", flag: "--configmap", of: &mounts.config_maps };
-            return Ok(place.key(key)?.into());
+            return Ok(in_memory(mounts.config_map_key(key)?));
         }
         if let Some(key) = &source.secret_key_ref {
-            return Ok(self.secrets().key(key)?.into());
+            return Ok(in_memory(self.secrets().bytes(key)?));
         }
         if let Some(claim) = &source.pvc {
             return Ok(mounted::claim_file(&mounts.claims, claim)?.into());
@@ -79,18 +100,25 @@ impl Provider for Sources {
             (Some(_), _) => {
                 "a cluster cannot read files of a desk; use inline, configMapKeyRef or pvc"
             }
-            (_, Some(_)) => "a container image is no file; it is used by the step image",
+            (_, Some(_)) => "a container image is no file: add oci.path, or use the step image",
             _ => {
                 "a source needs exactly one of: inline, configMapKeyRef, secretKeyRef, pvc, http, oci, file"
             }
         };
         Err(Error::new(Kind::Document, message))
     }
-}
 
-impl Sources {
-    fn secrets(&self) -> mounted::Place<'_> {
-        mounted::Place { kind: "Secret", flag: "--secret", of: &self.mounts.secrets }
+    fn image<'a>(
+        &'a self,
+        source: &Source,
+        platform: &Platform,
+        progress: &'a dyn Progress,
+    ) -> Result<Option<Pulled<'a>>, Error> {
+        self.open_image(source, platform, progress)
+    }
+
+    fn scratch(&self) -> &Scratch {
+        &self.scratch
     }
 }
 
@@ -126,7 +154,7 @@ mod tests {
         let client = Client::new(Guard::new(rules), Proxies::default(), times, &[]).unwrap();
         let mounts = Mounts::below(root.path()).unwrap();
         let scratch = Scratch::new(root.path(), 1 << 20);
-        (root, Sources { mounts, files: None, client, scratch })
+        (root, Sources { mounts, files: None, client, scratch, docker_config: None })
     }
 
     fn get(sources: &Sources, source: Value) -> Result<String, String> {

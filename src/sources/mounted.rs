@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 
-use crate::engine::base::{Beneath, ByteSource, Error, Kind, SectorSource};
+use crate::engine::base::{Beneath, Error, Kind, SectorSource};
 use crate::manifest::types::{ClaimFile, KeyReference};
 
 /// An object is at most 1 MiB, by the apiserver's rule; a directory of a desk may hold more.
@@ -55,20 +55,12 @@ fn directory<'a>(
 
 impl Place<'_> {
     /// The bytes of a key.
-    pub(super) fn key(&self, key: &KeyReference) -> Result<Arc<dyn SectorSource>, Error> {
-        Ok(Arc::new(ByteSource::new(self.bytes(key)?)))
-    }
-
-    /// The same in memory.
     pub(super) fn bytes(&self, key: &KeyReference) -> Result<Vec<u8>, Error> {
         let KeyReference { name, key } = key;
         let directory = directory(self.kind, self.flag, self.of, name)?;
         let keys = keys(directory)?;
         if !keys.contains(key) {
-            let kind = self.kind;
-            let message =
-                format!("{kind} {name:?} has no key {key:?}; it has: {}", keys.join(", "));
-            return Err(Error::new(Kind::Input, message));
+            return Err(no_key(self.kind, name, key, &keys));
         }
         let context =
             |e| Error::io(format!("reading the key {key:?} of {} {name:?}", self.kind), e);
@@ -90,6 +82,22 @@ impl Place<'_> {
     }
 }
 
+/// The bytes of a key of an object that stands beside the document.
+pub(super) fn given(
+    kind: &str,
+    key: &KeyReference,
+    keys: &BTreeMap<String, Vec<u8>>,
+) -> Result<Vec<u8>, Error> {
+    let known = || keys.keys().cloned().collect::<Vec<_>>();
+    let bytes = keys.get(&key.key).cloned();
+    bytes.ok_or_else(|| no_key(kind, &key.name, &key.key, &known()))
+}
+
+fn no_key(kind: &str, name: &str, key: &str, known: &[String]) -> Error {
+    let message = format!("{kind} {name:?} has no key {key:?}; it has: {}", known.join(", "));
+    Error::new(Kind::Input, message)
+}
+
 /// The names of keys; what begins with two dots is the kubelet's.
 fn keys(directory: &Path) -> Result<Vec<String>, Error> {
     let context = |e| Error::io(format!("listing {}", directory.display()), e);
@@ -103,6 +111,15 @@ fn keys(directory: &Path) -> Result<Vec<String>, Error> {
     }
     keys.sort();
     Ok(keys)
+}
+
+/// The directory on a volume; none if a file is there.
+pub(super) fn claim_directory(
+    claims: &BTreeMap<String, PathBuf>,
+    file: &ClaimFile,
+) -> Result<Option<Beneath>, Error> {
+    let root = directory("PersistentVolumeClaim", "--pvc", claims, &file.claim_name)?;
+    Beneath::new(root, &[])?.directory(Path::new(file.path.trim_start_matches('/')))
 }
 
 /// The file on a volume.

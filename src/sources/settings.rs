@@ -23,6 +23,8 @@ pub struct Settings {
     pub no_proxy: String,
     /// A file of further certificates (PEM).
     pub ca: Option<PathBuf>,
+    /// Credentials of images that name no pull secret, on a desk.
+    pub docker_config: Option<PathBuf>,
     /// Where the kubelet mounted objects, in a build pod.
     pub root: Option<PathBuf>,
     /// Directories that stand for objects, on a desk.
@@ -52,6 +54,7 @@ impl Settings {
             None => self.mounts.clone(),
         };
         let scratch = Scratch::new(&self.scratch, self.scratch_limit);
-        Ok(Sources { mounts, files, client, scratch })
+        let docker_config = self.docker_config.clone();
+        Ok(Sources { mounts, files, client, scratch, docker_config })
     }
 }

@@ -4,7 +4,6 @@
 
 use ureq::http::{HeaderName, HeaderValue, Uri};
 
-use super::mounted::Place;
 use super::{Provided, Sources};
 use crate::engine::base::{Error, Kind, Progress};
 use crate::fetch::{Headers, Wanted};
@@ -37,9 +36,8 @@ impl Sources {
         Ok(Provided { source: fetched.source, digest: Some(fetched.digest) })
     }
 
-    fn bundle(&self, bundle: &CaBundle) -> Result<Vec<u8>, Error> {
-        let of = &self.mounts.config_maps;
-        Place { kind: "ConfigMap", flag: "--configmap", of }.bytes(&bundle.config_map_key_ref)
+    pub(super) fn bundle(&self, bundle: &CaBundle) -> Result<Vec<u8>, Error> {
+        self.mounts.config_map_key(&bundle.config_map_key_ref)
     }
 
     /// The keys of a Secret as headers.

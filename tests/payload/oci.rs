@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 use vmimage::engine::base::tree::{Limits, Tree};
-use vmimage::engine::base::{ByteSource, Error, Origin, Scratch};
+use vmimage::engine::base::{Beneath, ByteSource, Error, Origin, Scratch};
 use vmimage::engine::payload::{Archive, Unpack, apply_layer, image_tree};
 use vmimage::oci::{Layout, Platform};
 
@@ -55,7 +55,7 @@ fn umoci_and_skopeo() {
     umoci(
         "umoci insert --image image:one file /a/third && umoci insert --image image:one --whiteout /a/third",
     );
-    let layout = Layout::directory(&made.path().join("image"));
+    let layout = Layout::directory(Beneath::new(&made.path().join("image"), &[]).unwrap());
     let ours = tree(&layout, Some("one")).unwrap();
     let mut theirs = of_host(&root);
     let mut ours = rows(&ours);
@@ -133,7 +133,7 @@ impl Made {
     fn index(&self, descriptors: &str) -> Layout {
         let text = format!(r#"{{"schemaVersion":2,"manifests":[{descriptors}]}}"#);
         fs::write(self.0.path().join("index.json"), text).unwrap();
-        Layout::directory(self.0.path())
+        Layout::directory(Beneath::new(self.0.path(), &[]).unwrap())
     }
 
     fn nested(&self, descriptors: &str) -> String {

@@ -70,6 +70,26 @@ impl Beneath {
         FileSource::of(file, &self.path.join(path))
     }
 
+    /// The directory at `path`, which a document names, as a gate of its own; none if something else
+    /// is there.
+    pub fn directory(&self, path: &Path) -> Result<Option<Self>, Error> {
+        let below = |step| matches!(step, Component::Normal(_) | Component::CurDir);
+        if !path.components().all(below) || path.as_os_str().len() > MAX_NAME {
+            return Ok(None);
+        }
+        let place = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let opened = match self.open_beneath(place) {
+            Ok(opened) => File::from(opened),
+            // Whoever opens it as a file says what is wrong.
+            Err(_) => return Ok(None),
+        };
+        let found = self.path.join(path);
+        let context = |e| Error::io(format!("opening {}", found.display()), e);
+        let is_directory = opened.metadata().map_err(context)?.is_dir();
+        let roles = self.roles.clone();
+        Ok(is_directory.then(|| Self { directory: opened, path: found.clone(), roles }))
+    }
+
     /// Opens `name`, by one call where the kernel can, else step by step.
     fn open_beneath(&self, name: &Path) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -86,7 +106,11 @@ impl Beneath {
         let mut at: Option<OwnedFd> = None;
         let mut steps = name.components().peekable();
         while let Some(step) = steps.next() {
-            let Component::Normal(step) = step else { return Err(Errno::XDEV) };
+            let step = match step {
+                Component::Normal(step) => step,
+                Component::CurDir => OsStr::new("."),
+                _ => return Err(Errno::XDEV),
+            };
             let flags = match steps.peek() {
                 Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
                 None => flags | OFlags::NOFOLLOW,
@@ -206,6 +230,19 @@ mod tests {
         let error = gate.open(Role::Extent, b"base.raw").unwrap_err().to_string();
         assert!(error.contains("not allowed"), "{error}");
         assert!(Beneath::new(&desk.path().join("secret"), &[]).is_err());
+    }
+
+    #[test]
+    fn a_directory_is_a_gate_of_its_own() {
+        let desk = desk();
+        let gate = Beneath::new(&desk.path().join("in"), &[]).unwrap();
+        let below = |name: &str| gate.directory(Path::new(name)).unwrap();
+        assert_eq!(below("sub").unwrap().file(Path::new("base.raw")).unwrap().len(), 5);
+        assert_eq!(below("").unwrap().file(Path::new("base.raw")).unwrap().len(), 4);
+        assert!(below("sub").unwrap().file(Path::new("../base.raw")).is_err());
+        for name in ["base.raw", "other", "..", "gone", "sub/up", "/"] {
+            assert!(below(name).is_none(), "{name}");
+        }
     }
 
     #[test]

@@ -4,17 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-
 use super::Context;
 use crate::engine::base::tree::{
     Attributes, Device as Numbers, Kind, Meta, Name, NodeId, Time, Tree, TreePath,
 };
 use crate::engine::base::{Content, Error, Kind as ErrorKind, Origin};
-use crate::manifest::FieldPath;
 use crate::manifest::types::{
     Device, DeviceKind, Directory, File, Hardlink, Id, Mode, Moment, Path, Symlink,
 };
+use crate::manifest::{FieldPath, xattr};
 
 /// A node that is to be put.
 struct Wanted<'a> {
@@ -108,20 +106,6 @@ pub(super) fn device(
     Ok(())
 }
 
-/// Puts a file with this text, of root's.
-pub(super) fn text(
-    tree: &mut Tree,
-    at: &Path,
-    text: String,
-    path: &FieldPath,
-    context: &Context<'_>,
-) -> Result<(), Error> {
-    let kind = Kind::File(Content::Bytes(text.into_bytes().into()));
-    let meta = Meta::file(context.env.time);
-    put(tree, at, Wanted { kind, meta, xattrs: &BTreeMap::new() }, path, context)?;
-    Ok(())
-}
-
 fn put(
     tree: &mut Tree,
     at: &Path,
@@ -183,21 +167,16 @@ fn meta(
     Ok(Meta { mode: mode.0, uid: uid.0, gid: gid.0, modified })
 }
 
-/// Values as `setfattr` takes them: text, `0x` and hexadecimal digits, `0s` and base64.
+/// The attributes that a document names.
 fn attributes(given: &BTreeMap<String, String>, path: &FieldPath) -> Result<Attributes, Error> {
     let value = |name: &str, text: &str| {
-        let refused = |why: String| {
+        xattr::value(text).ok_or_else(|| {
             let origin = Origin::new(path.member("xattrs").as_str());
-            Error::new(ErrorKind::Document, format!("{name}: {text:?} is {why}")).at(&origin)
-        };
-        if let Some(digits) = text.strip_prefix("0x") {
-            hex::decode(digits).map_err(|e| refused(format!("not hexadecimal: {e}")))
-        } else if let Some(coded) = text.strip_prefix("0s") {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(coded);
-            decoded.map_err(|e| refused(format!("not base64: {e}")))
-        } else {
-            Ok(text.as_bytes().to_vec())
-        }
+            let message = format!(
+                "{name}: {text:?} is neither text nor hexadecimal behind 0x nor base64 behind 0s"
+            );
+            Error::new(ErrorKind::Document, message).at(&origin)
+        })
     };
     given
         .iter()

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::Context;
 use crate::engine::archive::Format;
-use crate::engine::base::tree::{Tree, TreePath};
+use crate::engine::base::tree::{Meta, Tree, TreePath};
 use crate::engine::base::{ByteSource, Content, Error, Kind, Origin, SectorSource};
-use crate::engine::payload::{self, Glob, Selection, Unpack};
+use crate::engine::payload::{self, Glob, Part, Selection, Unpack};
 use crate::manifest::FieldPath;
-use crate::manifest::types::{Archive, ArchiveFormat, Path, Remove};
+use crate::manifest::types::{Archive, ArchiveFormat, Image, Path, Remove, Service};
 
 pub(super) fn archive(
     tree: &mut Tree,
@@ -38,6 +38,24 @@ pub(super) fn archive(
     };
     let source = medium(context.given.content(&path.member("source"))?, path)?;
     payload::unpack(tree, source, &options, context.env.scratch, &origin)?;
+    Ok(())
+}
+
+pub(super) fn image(
+    tree: &mut Tree,
+    image: &Image,
+    path: &FieldPath,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let origin = Origin::new(path.as_str());
+    let part = Part {
+        path: TreePath::default(),
+        selection: selection(&image.include, &image.exclude, path)?,
+        implied: context.env.time,
+    };
+    let input = context.given.input(&path.member("source"))?;
+    let at = TreePath::new(image.path.as_bytes())?;
+    payload::copy_tree(input.tree()?, &part, tree, &at, &origin)?;
     Ok(())
 }
 
@@ -94,4 +112,41 @@ fn taken(tree: &mut Tree, text: &Path) -> Result<(), Error> {
         tree.remove(parent, &name);
     }
     Ok(())
+}
+
+pub(super) fn service(
+    tree: &mut Tree,
+    service: &Service,
+    path: &FieldPath,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let origin = Origin::new(path.as_str());
+    let source = medium(context.given.content(&path.member("source"))?, path)?;
+    let mut found = Tree::new(Meta::directory(context.env.time), origin.clone());
+    let options = Unpack { implied: context.env.time, limits: context.limits, ..Unpack::default() };
+    payload::unpack(&mut found, source, &options, context.env.scratch, &origin)?;
+    let part = |name: &str| {
+        let places = [format!("service/{name}"), name.to_owned()];
+        let mut places = places.iter().filter_map(|place| TreePath::new(place.as_bytes()).ok());
+        places.find(|place| found.directory(place).is_some())
+    };
+    let taken = |place: &TreePath| {
+        let mut taken = Tree::new(Meta::directory(context.env.time), origin.clone());
+        let part = payload::Part { path: place.clone(), ..payload::Part::default() };
+        payload::copy_tree(&found, &part, &mut taken, &TreePath::default(), &origin)?;
+        Ok::<_, Error>(taken)
+    };
+    let own = part(&service.name).ok_or_else(|| {
+        let message = format!("the source has no directory {0} or service/{0}", service.name);
+        Error::new(Kind::Input, message)
+    })?;
+    let own = taken(&own)?;
+    let common = part("common").map(|place| taken(&place)).transpose()?;
+    let overlay = payload::Service {
+        service: &own,
+        common: common.as_ref(),
+        rescue: service.rescue_links,
+        time: context.env.time,
+    };
+    payload::overlay(tree, &overlay, &origin)
 }

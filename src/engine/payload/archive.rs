@@ -65,7 +65,7 @@ impl Archive {
 }
 
 /// `source` without compression around it, by its first bytes.
-fn plain(
+pub fn plain(
     source: Arc<dyn SectorSource>,
     options: &Unpack,
     scratch: &Scratch,
@@ -79,7 +79,7 @@ fn plain(
 }
 
 /// What is inside of `source`, in a spool.
-pub(super) fn unwrapped(
+pub fn unwrapped(
     wrap: Wrap,
     source: Arc<dyn SectorSource>,
     options: &Unpack,

@@ -2,6 +2,8 @@
 //!
 //! Substitutes nothing. Invariant: a value never makes a line or a column more than it should.
 
+use std::net::IpAddr;
+
 use crate::engine::base::tree::{Kind, Meta, Missing, Name, NodeId, Time, Tree, TreePath};
 use crate::engine::base::{Content, Error, Kind as ErrorKind, Origin};
 
@@ -69,15 +71,25 @@ fn column(field: &str) -> Result<String, Error> {
     Ok(column)
 }
 
-/// The text of hosts(5) for a machine of this name, as Debian writes it.
-pub fn hosts(name: &str) -> Result<String, Error> {
-    let name = host(name)?;
-    let short = name.split('.').next().unwrap_or(name);
-    let names = if short == name { name.to_owned() } else { format!("{name} {short}") };
-    Ok(format!(
-        "127.0.0.1\tlocalhost\n127.0.1.1\t{names}\n\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-         ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
-    ))
+/// A line of hosts(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The address.
+    pub address: IpAddr,
+    /// Its names.
+    pub names: Vec<String>,
+}
+
+/// The text of hosts(5): localhost for both families, the usual names of IPv6, and `entries`.
+pub fn hosts(entries: &[Host]) -> Result<String, Error> {
+    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+                    ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+        .to_owned();
+    for Host { address, names } in entries {
+        let names = names.iter().map(|name| host(name)).collect::<Result<Vec<_>, _>>()?;
+        text.push_str(&format!("{address}\t{}\n", names.join(" ")));
+    }
+    Ok(text)
 }
 
 /// The text of hostname(5).
@@ -182,9 +194,13 @@ mod tests {
     #[test]
     fn hosts_have_names() {
         assert_eq!(hostname("slim").unwrap(), "slim\n");
-        assert!(hosts("a.example").unwrap().contains("127.0.1.1\ta.example a\n"));
+        let of = |name: &str| {
+            let names = vec![name.to_owned(), "a".to_owned()];
+            hosts(&[Host { address: IpAddr::from([127, 0, 1, 1]), names }])
+        };
+        assert!(of("a.example").unwrap().ends_with("127.0.1.1\ta.example a\n"));
         for bad in ["", "-a", "a b", "a..b", "a\n127.0.0.1 b", &"a".repeat(64)] {
-            assert!(hosts(bad).is_err() && hostname(bad).is_err(), "{bad}");
+            assert!(of(bad).is_err() && hostname(bad).is_err(), "{bad}");
         }
     }
 }

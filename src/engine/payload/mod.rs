@@ -19,7 +19,7 @@ mod options;
 mod place;
 mod service;
 
-pub use archive::{Archive, unpack};
+pub use archive::{Archive, plain, unpack, unwrapped};
 pub use copy::{Part, copy_tree, member};
 pub use glob::{Glob, Selection};
 pub use image::{apply_layer, image_tree};

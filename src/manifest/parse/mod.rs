@@ -7,6 +7,7 @@
 //! Does not judge what a document asks for (see `check`). Invariant: what is accepted means the
 //! same to `kubectl apply`; nothing panics, and work is bounded by the limits in `tree`.
 
+mod config_map;
 mod error;
 mod json;
 mod overrides;
@@ -16,6 +17,7 @@ mod tree;
 mod typed;
 mod value;
 
+pub use config_map::ConfigMaps;
 pub use error::{ErrorKind, ParseError};
 pub use overrides::{Override, OverrideError};
 pub use place::{Place, Places};
@@ -41,6 +43,21 @@ pub fn parse(text: &str, overrides: &[Override]) -> Result<Vec<Document>, ParseE
         return Err(ErrorKind::NoDocument.at(None));
     }
     trees.into_iter().map(|tree| document(tree, overrides)).collect()
+}
+
+/// The documents of a YAML stream, and the ConfigMaps beside them, by name: `parse` refuses those.
+pub fn parse_beside_config_maps(
+    text: &str,
+    overrides: &[Override],
+) -> Result<(Vec<Document>, ConfigMaps), ParseError> {
+    let trees = tree::read(&json::without_surrogates(text))?;
+    let (maps, trees): (Vec<_>, Vec<_>) = trees.into_iter().partition(config_map::is_one);
+    if trees.is_empty() {
+        return Err(ErrorKind::NoDocument.at(None));
+    }
+    let maps = config_map::read(maps)?;
+    let documents = trees.into_iter().map(|tree| document(tree, overrides));
+    Ok((documents.collect::<Result<_, _>>()?, maps))
 }
 
 fn document(tree: tree::Node, overrides: &[Override]) -> Result<Document, ParseError> {

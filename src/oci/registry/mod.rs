@@ -7,6 +7,7 @@
 
 mod challenge;
 mod config;
+mod pull;
 
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
