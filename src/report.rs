@@ -361,6 +361,7 @@ mod tests {
             ("InvalidInput", 66),
             ("VolumeTooSmall", 67),
             ("VolumeHoldsOther", 68),
+            ("SourceRefused", 77),
             ("Io", 74),
             ("Stopped", 75),
             ("Bug", 70),

@@ -7,6 +7,7 @@ mod support {
     pub(crate) mod qemu;
 }
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,13 @@ use std::time::Duration;
 use serde_json::json;
 use support::qemu::{Machine, Qemu};
 use uuid::Uuid;
+use vmimage::engine::base::tree::Time;
 use vmimage::engine::base::{
-    AtomicFile, ByteSource, PositionalSink, SectorSource as _, Silent, Work,
+    AtomicFile, ByteSource, PositionalSink, Scratch, SectorSource, Silent, Work,
 };
 use vmimage::engine::format::package::{self, Form, Recipe, ova, vagrant};
 use vmimage::engine::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
-use vmimage::engine::{self, Inputs};
+use vmimage::engine::{self, Env, Given, Inputs, Seed};
 use vmimage::manifest::Spec;
 use vmimage::publish::volume;
 
@@ -34,11 +36,21 @@ fn disk(sector: serde_json::Value) -> Vec<u8> {
 /// The raw disk of the document with this spec.
 fn build(spec: serde_json::Value) -> Vec<u8> {
     let spec: Spec = serde_json::from_value(spec).unwrap();
-    let inputs = Inputs::resolve(&spec, None).unwrap();
-    let medium = engine::build(&spec, &inputs).unwrap();
+    let medium = medium(&spec);
     let mut bytes = vec![0; usize::try_from(medium.len()).unwrap()];
     medium.read_at(0, &mut bytes).unwrap();
     bytes
+}
+
+/// The disk of a document that needs no temporary files.
+fn medium(spec: &Spec) -> Arc<dyn SectorSource> {
+    let inputs = Inputs::resolve(spec, None).unwrap();
+    let scratch = Scratch::new(Path::new("/nowhere"), 0);
+    let work = Work { threads: 1, progress: &Silent };
+    let env = Env { scratch: &scratch, time: Time::default(), work };
+    let seed = Seed::new("boot", "hash");
+    let given = Given { name: "boot", spec, inputs: &inputs, seed };
+    Arc::clone(engine::build(&given, &env).unwrap().main())
 }
 
 fn hello() -> Vec<u8> {
@@ -104,10 +116,10 @@ fn hello_on_q35_behind_sata_and_virtio() {
 fn a_published_volume_boots() {
     let spec = json!({"boot": {"sector": {"message": "Hello Volume"}}});
     let spec: Spec = serde_json::from_value(spec).unwrap();
-    let medium = engine::build(&spec, &Inputs::default()).unwrap();
+    let medium = medium(&spec);
     let volume = tempfile::tempdir().unwrap();
     let params = volume::Params { directory: volume.path(), target_hash: "0123456789abcdef" };
-    volume::publish(Arc::new(medium), &params, &Silent).unwrap();
+    volume::publish(medium, &params, &Silent).unwrap();
     let disk = fs_err::read(volume.path().join("disk.img")).unwrap();
     let machine = Machine { bus: "virtio", ..Q35 };
     assert_eq!(shows_and_powers_off(machine, &disk, "Hello Volume"), b"Hello Volume");

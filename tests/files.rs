@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use vmimage::engine::Media;
 use vmimage::engine::base::{ByteSource, MemorySink, PositionalSink, SectorSource, Silent, Work};
 use vmimage::engine::files::{self, Sinks};
 use vmimage::manifest::{parse, room};
@@ -26,7 +27,7 @@ fn full() -> Arc<dyn SectorSource> {
 
 #[test]
 fn no_file_of_a_full_disk_is_larger_than_its_room() {
-    let disk = full();
+    let media = Media { disk: Some(full()), iso: None };
     let scratch = tempfile::tempdir().unwrap();
     for format in [
         "type: raw",
@@ -56,12 +57,12 @@ fn no_file_of_a_full_disk_is_larger_than_its_room() {
             "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: t}}\nspec: {{disk: {{size: {LEN}}}, formats: [{{{format}}}]}}\n"
         );
         let image = parse(&text, &[]).unwrap().remove(0).image;
-        let planned = files::plan(&image, "0", LEN).unwrap().remove(0);
+        let planned = files::plan(&image, "0", &media).unwrap().remove(0);
         let (main, second) = (MemorySink::default(), MemorySink::default());
         let companion = planned.companion.as_ref().map(|_| &second as &dyn PositionalSink);
         let work = Work { threads: 2, progress: &Silent };
         let sinks = Sinks { main: &main, companion, scratch: scratch.path() };
-        files::write(&planned, &disk, &sinks, &work).unwrap();
+        files::write(&planned, &media, &sinks, &work).unwrap();
         let size = main.into_bytes().len() + second.into_bytes().len();
         let room = room(&image.spec).unwrap().get();
         assert!(size as u64 >= LEN, "{format}: {size} is too little to prove something");

@@ -228,6 +228,11 @@ fn sgdisk_accepts_sectors_of_4096_bytes() {
         arranged.places.iter().map(|p| (p.extent.start() / 4096, p.extent.len() / 4096)).collect();
     assert_eq!(
         (places(&dump), dump["partitiontable"]["sectorsize"].as_u64()),
-        (wanted, Some(4096))
+        (wanted.clone(), Some(4096))
     );
+    let table = read(&FileSource::open(&path).unwrap()).unwrap().unwrap();
+    let seen: Vec<_> =
+        table.partitions.iter().map(|p| (p.start / 4096, (p.end - p.start) / 4096)).collect();
+    assert_eq!((seen, table.sector_size, table.problems.len()), (wanted, 4096, 0));
+    assert_eq!(table.partitions[1].id, Uuid::from_u128(2).to_string());
 }

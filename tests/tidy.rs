@@ -24,6 +24,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::filesystem", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
     ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
+    (
+        "engine::view",
+        &["engine::archive", "engine::base", "engine::filesystem", "engine::partition"],
+    ),
     ("fetch", &["units", "engine::base"]),
     ("sources", &["units", "manifest", "engine", "engine::base", "fetch", "oci"]),
     ("oci", &["units", "engine::base", "engine::codec", "engine::archive", "fetch"]),
@@ -40,6 +44,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::format",
             "engine::partition",
             "engine::payload",
+            "engine::view",
             "oci",
         ],
     ),
@@ -53,6 +58,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::filesystem",
             "engine::format",
             "engine::partition",
+            "engine::view",
         ],
     ),
     (
@@ -84,11 +90,14 @@ const TABLE: &[(&str, &[&str])] = &[
             "fetch",
             "inspect",
             "engine",
+            "engine::archive",
             "engine::base",
             "engine::codec",
             "engine::filesystem",
             "engine::format",
             "engine::partition",
+            "engine::payload",
+            "engine::view",
             "oci",
         ],
     ),
@@ -97,8 +106,17 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts of the engine that have a row of their own.
-const ENGINE_PARTS: &[&str] =
-    &["base", "codec", "archive", "bootloader", "filesystem", "format", "partition", "payload"];
+const ENGINE_PARTS: &[&str] = &[
+    "base",
+    "codec",
+    "archive",
+    "bootloader",
+    "filesystem",
+    "format",
+    "partition",
+    "payload",
+    "view",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

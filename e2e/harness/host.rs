@@ -69,9 +69,15 @@ pub(crate) fn sha256sum(path: &Path) -> String {
 
 /// Builds a document with `vmimage build` as on a desk; the directory holds its files.
 pub(crate) fn build_on_desk(document: &Path) -> tempfile::TempDir {
+    build_on_desk_with(document, &[])
+}
+
+/// The same with more flags.
+pub(crate) fn build_on_desk_with(document: &Path, flags: &[&str]) -> tempfile::TempDir {
     let out = tempfile::tempdir().unwrap();
     let (document, to) = (document.to_str().unwrap(), out.path().to_str().unwrap());
-    run(env!("CARGO_BIN_EXE_vmimage"), &["build", "-f", document, "-o", to]);
+    let build = ["build", "-f", document, "-o", to];
+    run(env!("CARGO_BIN_EXE_vmimage"), &[&build[..], flags].concat());
     out
 }
 

@@ -13,7 +13,9 @@ mod space;
 mod wait;
 
 pub(crate) use audit::{audit, operator_requests};
-pub(crate) use host::{boots, build_on_desk, foreign, kubectl, mount, run, sha256sum, try_kubectl};
+pub(crate) use host::{
+    boots, build_on_desk, build_on_desk_with, foreign, kubectl, mount, run, sha256sum, try_kubectl,
+};
 pub(crate) use memory::use_up_memory;
 pub(crate) use objects::{annotation, condition, name, place, reason_of, text, uid};
 pub(crate) use operator::{Operator, in_cluster, metric, scale};

@@ -11,6 +11,7 @@ use super::image::args::{
     self as image, CompareArgs, ConvertArgs, DigestArgs, MeasureArgs, ResizeArgs, SourceFlags,
 };
 use super::sources::{DeskFlags, ReachFlags};
+use super::tree::args::{self as tree, CatArgs, DiffArgs, ExtractArgs, LsArgs};
 use crate::manifest::Override;
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,7 @@ Examples:
   vmimage explain spec.formats             what a field means
   vmimage inspect hello.qcow2              what an image file holds
   vmimage convert --from raw a.raw a.vmdk  the same disk in another format
+  vmimage ls -l hello.qcow2:root/etc       files inside of it
 
 Exit status: 0 done, 2 wrong usage, 3 images differ, 4 an image leaks room, 65 the document or what
 is asked for is not valid, 66 an input is missing or wrong, 67 no room, 70 a defect of vmimage, 74 reading or writing failed, 77 a source that the rules refuse, 130 interrupted.";
@@ -139,6 +141,18 @@ pub(super) enum Verb {
     /// Print the SHA-256 of an image's disk
     #[command(after_help = image::DIGEST_EXAMPLES)]
     Digest(DigestArgs),
+    /// List files inside of an image
+    #[command(after_help = tree::LS_EXAMPLES)]
+    Ls(LsArgs),
+    /// Print files inside of an image
+    #[command(after_help = tree::CAT_EXAMPLES)]
+    Cat(CatArgs),
+    /// Write files inside of an image to a directory or a tar
+    #[command(after_help = tree::EXTRACT_EXAMPLES)]
+    Extract(ExtractArgs),
+    /// Tell which files of two images differ
+    #[command(after_help = tree::DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// Print what a field of a document means
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),

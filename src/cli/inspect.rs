@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::args::InspectArgs;
 use super::failure::{Failure, Failures};
-use super::image::args::Container;
+use super::image::args::{Container, SourceFlags};
 use super::image::source::{Bytes, Opened};
 use super::interrupt::Interrupt;
 use super::output::Output;
@@ -22,12 +22,7 @@ use crate::report::Code;
 /// Runs the verb.
 pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<(), Failures> {
     let InspectArgs { source, map: only_map, file } = args;
-    let mut flags = source.clone();
-    if flags.from.is_none() && !flags.detect {
-        let (wrap, inner) = wrap_by_name(file);
-        flags.from = Some(by_name(&inner).ok_or_else(|| unnamed(file))?);
-        flags.unwrap = flags.unwrap.or(wrap);
-    }
+    let flags = flags_for(file, source)?;
     let interrupt = Interrupt::listen()?;
     let bytes = Bytes::open(file, &flags, &interrupt)?;
     if let (Some(kind), None) = (bytes.package(&flags)?, &flags.disk) {
@@ -44,11 +39,22 @@ pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<(), Failures> {
     }
     let (width, unicode) = output.drawing();
     let report =
-        inspect_image(&*opened.bytes, &*opened.image, width).map_err(|e| opened.fail(&e))?;
+        inspect_image(&*opened.bytes, &opened.image, width).map_err(|e| opened.fail(&e))?;
     if output.is_json() {
         return Ok(output.json(&report)?);
     }
     Ok(output.line(report.text(unicode).trim_end())?)
+}
+
+/// `flags` with what the file's name says, if they do not say it.
+pub(super) fn flags_for(file: &Path, flags: &SourceFlags) -> Result<SourceFlags, Failure> {
+    let mut flags = flags.clone();
+    if flags.from.is_none() && !flags.detect {
+        let (wrap, inner) = wrap_by_name(file);
+        flags.from = Some(by_name(&inner).ok_or_else(|| unnamed(file))?);
+        flags.unwrap = flags.unwrap.or(wrap);
+    }
+    Ok(flags)
 }
 
 /// What an OVA or a box holds.
@@ -92,7 +98,8 @@ pub(super) fn wrap_by_name(file: &Path) -> (Option<Wrap>, PathBuf) {
 pub(super) fn by_name(file: &Path) -> Option<Container> {
     let extension = file.extension()?.to_str()?.to_lowercase();
     match extension.as_str() {
-        "img" => Some(Container::Image(FormatName::Raw)),
+        // An ISO image and a squashfs are the bytes of their disk.
+        "img" | "iso" | "squashfs" | "erofs" => Some(Container::Image(FormatName::Raw)),
         name => Container::of(name),
     }
 }

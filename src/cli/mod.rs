@@ -24,6 +24,7 @@ mod pod;
 mod progress;
 mod schema;
 mod sources;
+mod tree;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ pub const INTERRUPTED: u8 = 130;
 /// The exit code of a command line that is not understood.
 pub const USAGE: u8 = 2;
 
-/// The exit code of `compare` for images that are not equal.
+/// The exit code of `compare` and `diff` for images that are not equal.
 pub const DIFFERENT: u8 = 3;
 
 /// The exit code of `check` for images that are sound but lose room.
@@ -72,6 +73,10 @@ fn dispatch(cli: Cli) -> u8 {
         Verb::Measure(args) => image::measure::run(&args, &output).map(|()| 0),
         Verb::Resize(args) => image::resize::run(&args, &output).map(|()| 0),
         Verb::Digest(args) => image::digest::run(&args, &output).map(|()| 0),
+        Verb::Ls(args) => tree::ls::run(&args, &output).map(|()| 0),
+        Verb::Cat(args) => tree::cat::run(&args, &output).map(|()| 0),
+        Verb::Extract(args) => tree::extract::run(&args, &output).map(|()| 0),
+        Verb::Diff(args) => tree::diff::run(&args, &output),
         Verb::Explain(args) => explain::run(&args, &output).map(|()| 0),
         Verb::Completions(args) => completions::run(&args, &output).map(|()| 0),
         Verb::Builder(args) => pod::run(args),

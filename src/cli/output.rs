@@ -12,6 +12,7 @@ use serde_json::json;
 use super::args::{Color, Global};
 use super::excerpt::{Excerpt, excerpt, visible};
 use super::failure::{Failure, Failures, Spot};
+use crate::engine::base::{Error, StreamSink};
 use crate::inspect::NAMES;
 use crate::manifest::Place;
 use crate::report::Code;
@@ -140,6 +141,29 @@ impl Output {
         }
         bar.set_message(message.to_owned());
         Some(bar)
+    }
+}
+
+/// Standard output for bytes in order.
+#[derive(Debug, Default)]
+pub(super) struct Stdout {
+    gone: bool,
+}
+
+impl Stdout {
+    /// Whether the reader went away: there is nothing more to do, and that is no failure.
+    #[must_use]
+    pub(super) const fn gone(&self) -> bool {
+        self.gone
+    }
+}
+
+impl StreamSink for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        to_stdout(bytes).map_err(|error| {
+            self.gone = error.kind() == io::ErrorKind::BrokenPipe;
+            Error::io("writing to standard output", error)
+        })
     }
 }
 

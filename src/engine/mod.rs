@@ -26,6 +26,7 @@ pub mod partition;
 pub mod payload;
 mod plan;
 mod slot;
+pub mod view;
 mod volume;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::engine::base::{Deny, Error, Extent, SectorSource};
 use crate::engine::format::{self, FormatName, Image};
-use crate::engine::partition;
+use crate::engine::view::{self, View, Volume};
 
 pub use report::{BootSector, Content, Mapped, NAMES, Range, Report};
 
@@ -21,15 +21,18 @@ pub const WIDTH: usize = 64;
 /// Looks into `source`, a file of this format (see `engine::format::detect`).
 pub fn inspect(source: Arc<dyn SectorSource>, format: FormatName) -> Result<Report, Error> {
     let image = format::open(Arc::clone(&source), format, &Deny)?;
-    inspect_image(&*source, &*image, WIDTH)
+    inspect_image(&*source, &image, WIDTH)
 }
 
 /// Looks into an open image, which came from `file`. The map is drawn in `width` columns.
 pub fn inspect_image(
     file: &dyn SectorSource,
-    image: &dyn Image,
+    image: &Arc<dyn Image>,
     width: usize,
 ) -> Result<Report, Error> {
+    let medium: Arc<dyn SectorSource> = Arc::<dyn Image>::clone(image);
+    let View { table, volumes } = view::look(&medium)?;
+    let told = |volume: &Volume| volume.filesystem.is_some() || volume.problem.is_some();
     Ok(Report {
         format: image.format(),
         file_size: file.len(),
@@ -37,8 +40,9 @@ pub fn inspect_image(
         allocated: file.extents().map(Extent::len).sum(),
         details: image.details(),
         units: image.census()?,
-        content: content::look(image, width)?,
-        partitions: partition::read(image)?,
+        content: content::look(image.as_ref(), width)?,
+        partitions: table,
+        filesystems: volumes.into_iter().filter(told).collect(),
     })
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::drawing;
 use crate::engine::format::{Census, FormatName};
 use crate::engine::partition::{Kind, Table};
+use crate::engine::view::Volume;
 use crate::units::ByteSize;
 
 /// Columns of the names in front of a text's lines.
@@ -37,6 +38,9 @@ pub struct Report {
     /// The partition table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<Table>,
+    /// The filesystems, and partitions where one cannot be looked at: of the whole disk first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filesystems: Vec<Volume>,
 }
 
 /// What lies on the disk.
@@ -141,6 +145,9 @@ impl Report {
         if let Some(table) = &self.partitions {
             partitions(table, &mut line);
         }
+        for (number, volume) in self.filesystems.iter().enumerate() {
+            line(if number == 0 { "filesystems" } else { "" }, &filesystem(volume));
+        }
         let (drawn, legend) = drawing::draw(&self.content.cells, unicode);
         if !drawn.is_empty() {
             line("map", &drawn);
@@ -188,7 +195,11 @@ fn partitions(table: &Table, line: &mut impl FnMut(&str, &str)) {
         Kind::Mbr => "MBR",
         Kind::Gpt => "GPT",
     };
-    line("partitions", &format!("{kind}, id {}", table.id));
+    let sectors = match table.sector_size {
+        512 => String::new(),
+        size => format!(", sectors of {size} bytes"),
+    };
+    line("partitions", &format!("{kind}, id {}{sectors}", table.id));
     for one in &table.partitions {
         let boots = if one.bootable { ", bootable" } else { "" };
         let purpose = one.purpose.unwrap_or(&one.kind);
@@ -202,6 +213,33 @@ fn partitions(table: &Table, line: &mut impl FnMut(&str, &str)) {
     for problem in &table.problems {
         line("", &format!("problem: {problem}"));
     }
+}
+
+/// A filesystem in one line: where it lies, what it is, its names, its room.
+fn filesystem(volume: &Volume) -> String {
+    let place = volume.partition.map_or_else(|| "disk".to_owned(), |number| number.to_string());
+    let Some(facts) = &volume.filesystem else {
+        let problem = volume.problem.clone().unwrap_or_default();
+        let problem = plain(&Value::String(problem)).unwrap_or_default();
+        return format!("{place}: problem: {problem}");
+    };
+    let mut text = format!("{place}: {}", facts.kind);
+    if let Some(label) = facts.label.clone().and_then(|label| plain(&Value::String(label))) {
+        let _ = write!(text, ", label {label:?}");
+    }
+    if let Some(uuid) = &facts.uuid {
+        let _ = write!(text, ", UUID {uuid}");
+    }
+    let _ = write!(text, ", {} bytes", facts.size);
+    if let Some(free) = facts.free {
+        let _ = write!(text, ", {free} free");
+    }
+    let _ = write!(text, ", blocks of {}", facts.block_size);
+    if !facts.features.is_empty() {
+        let features = Value::from(facts.features.join(" "));
+        let _ = write!(text, ", {}", plain(&features).unwrap_or_default());
+    }
+    text
 }
 
 impl Content {

@@ -15,4 +15,5 @@ mod images;
 mod resize;
 mod same_bytes;
 mod support;
+mod trees;
 mod words;

@@ -30,7 +30,7 @@ list() {
   cd "$1" || return 1
   /judge/find . -printf '%p\0%y\0%m\0%U\0%G\0%s\0%T@\0%l\0%i\0' >/out/$2.list
   /judge/find . \( -type b -o -type c \) -exec /judge/stat --printf '%n\0%t:%T\0' {} + >/out/$2.devices
-  /judge/getfattr -R -P -h -d -m - -e hex . >/out/$2.attributes 2>/dev/null
+  /judge/getfattr -R -P -h -d -m - -e hex . >/out/$2.attributes 2>/dev/null || true
   /judge/find . -type f -size -1048577k -print0 | /judge/xargs -0r /judge/sha256sum -z >/out/$2.sums
   /judge/find . -type f -size +1048576k | while read -r f; do
     echo "$(/judge/tail -c 65536 "$f" | /judge/sha256sum | cut -d' ' -f1)  $f"

@@ -127,7 +127,7 @@ fn digest(content: &Content) -> String {
 }
 
 /// Fails with the first names that differ, as far as the filesystem keeps what they differ in.
-pub(crate) fn same(seen: &Listing, wanted: &Listing, keeps: Keeps) {
+pub(crate) fn same(case: &str, seen: &Listing, wanted: &Listing, keeps: Keeps) {
     let (seen, wanted) = (cut(seen, keeps), cut(wanted, keeps));
     let mut wrong = Vec::new();
     for (name, entry) in &wanted {
@@ -142,7 +142,7 @@ pub(crate) fn same(seen: &Listing, wanted: &Listing, keeps: Keeps) {
     let more = seen.keys().filter(|name| !wanted.contains_key(*name));
     wrong.extend(more.map(|name| format!("{} is too much", name.escape_ascii())));
     let shown = wrong.iter().take(8).cloned().collect::<Vec<_>>().join("\n");
-    assert!(wrong.is_empty(), "{} of {} names differ:\n{shown}", wrong.len(), wanted.len());
+    assert!(wrong.is_empty(), "{case}: {} of {} names differ:\n{shown}", wrong.len(), wanted.len());
 }
 
 fn cut(listing: &Listing, keeps: Keeps) -> Listing {

@@ -139,8 +139,8 @@ pub(crate) fn unix() -> Grower {
     grower
 }
 
-/// The same and extended attributes of every sort.
-pub(crate) fn attributed() -> Grower {
+/// The same and extended attributes, but no access lists, for which squashfs has no place.
+pub(crate) fn named() -> Grower {
     let mut grower = unix();
     let file = grower.file("attributes/file", b"named\n".to_vec());
     grower.attribute(file, "user.comment", b"a comment");
@@ -152,6 +152,12 @@ pub(crate) fn attributed() -> Grower {
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let able = grower.put(b"attributes/able", content(noise(10, 9000)), meta(0o755));
     grower.attribute(able, "security.capability", &capability);
+    grower
+}
+
+/// The same and access lists.
+pub(crate) fn attributed() -> Grower {
+    let mut grower = named();
     // user::rw-, user:1000:r--, group::r--, mask::r--, other::--- in the form of system calls.
     let mut acl = 2_u32.to_le_bytes().to_vec();
     let none = u32::MAX;

@@ -103,7 +103,8 @@ impl Container {
     }
 }
 
-fn container_parser() -> impl TypedValueParser<Value = Container> {
+/// A parser for the names of formats and packages.
+pub(in crate::cli) fn container_parser() -> impl TypedValueParser<Value = Container> {
     PossibleValuesParser::new(Container::names())
         .try_map(|name| Container::of(&name).ok_or("no format"))
 }
@@ -137,7 +138,8 @@ pub(in crate::cli) struct SourceFlags {
     pub(in crate::cli) allow: AllowFlags,
 }
 
-fn limit(text: &str) -> Result<ByteSize, String> {
+/// A size on the command line.
+pub(in crate::cli) fn limit(text: &str) -> Result<ByteSize, String> {
     parse_size(text).map_err(|e| e.to_string())
 }
 

@@ -1,6 +1,6 @@
 //! Reads the partition table of UEFI.
 //!
-//! Sectors of 512 bytes only. Invariant: a table whose checksums are wrong is shown with what is
+//! Sectors have 512 or 4096 bytes, whichever the header's place tells. Invariant: a table whose checksums are wrong is shown with what is
 //! wrong, never silently; at most 1 MiB of entries is read.
 
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -8,7 +8,9 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 use super::ondisk::{GPT_SIGNATURE, GptEntry, GptHeader, MAX_ENTRIES_BYTES};
 use super::{Kind, Partition, Table};
 use crate::engine::base::{Error, SectorSource};
-use crate::units::SECTOR;
+
+/// Bytes of a sector that disks have.
+const SIZES: [u64; 2] = [512, 4096];
 
 /// Partitions whose problems are told.
 const MAX_PROBLEMS: usize = 16;
@@ -22,6 +24,8 @@ pub(super) struct Found {
     pub(super) header: GptHeader,
     pub(super) entries: Vec<u8>,
     pub(super) problems: Vec<String>,
+    /// Bytes of a sector.
+    pub(super) size: u64,
 }
 
 impl Found {
@@ -45,11 +49,25 @@ impl GptHeader {
     }
 }
 
-/// The header at this sector with its entries, if there is one.
-pub(super) fn at(medium: &dyn SectorSource, sector: u64) -> Result<Option<Found>, Error> {
+/// The first header of `medium`, and with it the size of its sectors.
+pub(super) fn first(medium: &dyn SectorSource) -> Result<Option<Found>, Error> {
+    for size in SIZES {
+        if let Some(found) = at(medium, 1, size)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The header at this sector of `unit` bytes with its entries, if there is one.
+pub(super) fn at(
+    medium: &dyn SectorSource,
+    sector: u64,
+    unit: u64,
+) -> Result<Option<Found>, Error> {
     let fits =
         |offset: u64, len: u64| offset.checked_add(len).is_some_and(|end| end <= medium.len());
-    let Some(offset) = sector.checked_mul(SECTOR).filter(|at| fits(*at, SECTOR)) else {
+    let Some(offset) = sector.checked_mul(unit).filter(|at| fits(*at, unit)) else {
         return Ok(None);
     };
     let mut bytes = [0; size_of::<GptHeader>()];
@@ -75,7 +93,7 @@ pub(super) fn at(medium: &dyn SectorSource, sector: u64) -> Result<Option<Found>
         problems.push(format!("the header at sector {sector} says that it lies at {}", header.own));
     }
     let size = u64::from(header.count.get()) * u64::from(header.entry_size.get());
-    let start = header.entries.get().checked_mul(SECTOR).filter(|at| fits(*at, size));
+    let start = header.entries.get().checked_mul(unit).filter(|at| fits(*at, size));
     let entry_size = header.entry_size.get();
     let mut entries = Vec::new();
     match start {
@@ -99,13 +117,22 @@ pub(super) fn at(medium: &dyn SectorSource, sector: u64) -> Result<Option<Found>
             header.count, header.entries
         )),
     }
-    Ok(Some(Found { header, entries, problems }))
+    Ok(Some(Found { header, entries, problems, size: unit }))
 }
 
 /// The table, if there is one: the first header, or the last sector's if the first is lost.
 pub(super) fn read(medium: &dyn SectorSource) -> Result<Option<Table>, Error> {
-    let last = (medium.len() / SECTOR).saturating_sub(1);
-    let (primary, backup) = (at(medium, 1)?, at(medium, last)?);
+    for size in SIZES {
+        if let Some(table) = read_sectors(medium, size)? {
+            return Ok(Some(table));
+        }
+    }
+    Ok(None)
+}
+
+fn read_sectors(medium: &dyn SectorSource, size: u64) -> Result<Option<Table>, Error> {
+    let last = (medium.len() / size).saturating_sub(1);
+    let (primary, backup) = (at(medium, 1, size)?, at(medium, last, size)?);
     let (found, mut problems) = match (primary, backup) {
         (Some(primary), backup) => {
             let lost = match backup {
@@ -122,7 +149,7 @@ pub(super) fn read(medium: &dyn SectorSource) -> Result<Option<Table>, Error> {
         (None, None) => return Ok(None),
     };
     problems.splice(0..0, found.problems.iter().cloned());
-    let partitions = found.used().map(|(number, entry)| partition(number, &entry)).collect();
+    let partitions = found.used().map(|(number, entry)| partition(number, &entry, size)).collect();
     let last_usable = found.header.last_usable.get();
     let outside =
         |entry: &GptEntry| entry.last.get() > last_usable || entry.first.get() > entry.last.get();
@@ -133,10 +160,11 @@ pub(super) fn read(medium: &dyn SectorSource) -> Result<Option<Table>, Error> {
             entry.first, entry.last
         )
     }));
-    Ok(Some(Table { kind: Kind::Gpt, id: guid(&found.header.disk), partitions, problems }))
+    let id = guid(&found.header.disk);
+    Ok(Some(Table { kind: Kind::Gpt, id, sector_size: size, partitions, problems }))
 }
 
-fn partition(number: u32, entry: &GptEntry) -> Partition {
+fn partition(number: u32, entry: &GptEntry, size: u64) -> Partition {
     let units = entry.name.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
     let name: String = char::decode_utf16(units.take_while(|unit| *unit != 0))
         .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
@@ -146,9 +174,10 @@ fn partition(number: u32, entry: &GptEntry) -> Partition {
         number,
         purpose: purpose(&kind),
         kind,
+        id: guid(&entry.id),
         name,
-        start: entry.first.get().saturating_mul(SECTOR),
-        end: entry.last.get().saturating_add(1).saturating_mul(SECTOR),
+        start: entry.first.get().saturating_mul(size),
+        end: entry.last.get().saturating_add(1).saturating_mul(size),
         bootable: entry.attributes.get() & LEGACY_BOOT != 0,
     }
 }
@@ -222,6 +251,31 @@ mod tests {
         let [one] = table.partitions.as_slice() else { panic!("{table:?}") };
         assert_eq!((one.number, one.start, one.end), (1, 5120, 21 * 512));
         assert_eq!((one.name.as_str(), one.bootable), ("a", false));
+    }
+
+    /// The same disk with sectors of 4096 bytes.
+    fn large() -> Vec<u8> {
+        let small = disk(|_, _| ());
+        let mut large = vec![0; 100 * 4096];
+        for (at, sector) in small.chunks(512).enumerate() {
+            large[at * 4096..][..512].copy_from_slice(sector);
+        }
+        large
+    }
+
+    #[test]
+    fn sectors_of_4096_bytes_are_seen_by_the_headers_place() {
+        let found = table(large());
+        assert_eq!((found.sector_size, found.problems.as_slice()), (4096, &[][..]));
+        assert_eq!((found.partitions[0].start, found.partitions[0].end), (10 * 4096, 21 * 4096));
+        let moved = resized(&ByteSource::new(large()), 200 * 4096).unwrap().unwrap();
+        let mut longer = large();
+        longer.resize(200 * 4096, 0);
+        for patch in moved.erased.iter().chain(&moved.written) {
+            longer[patch.offset as usize..][..patch.bytes.len()].copy_from_slice(&patch.bytes);
+        }
+        assert_eq!(table(longer).problems, [""; 0]);
+        assert!(resized(&ByteSource::new(large()), 200 * 4096 + 512).is_err());
     }
 
     #[test]

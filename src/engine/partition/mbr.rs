@@ -54,6 +54,7 @@ pub(super) fn read(medium: &dyn SectorSource) -> Result<Option<Table>, Error> {
     let mut table = Table {
         kind: Kind::Mbr,
         id: format!("{:08x}", mbr.id.get()),
+        sector_size: SECTOR,
         partitions: Vec::new(),
         problems: Vec::new(),
     };
@@ -104,6 +105,8 @@ fn add(table: &mut Table, len: u64, number: u32, base: u64, entry: &MbrEntry) {
         number,
         kind: format!("{:02x}", entry.kind),
         purpose: purpose(entry.kind),
+        // As Linux makes a PARTUUID of it.
+        id: format!("{}-{number:02x}", table.id),
         name: String::new(),
         start,
         end,

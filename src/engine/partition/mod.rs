@@ -26,6 +26,8 @@ pub struct Table {
     pub kind: Kind,
     /// The disk's id.
     pub id: String,
+    /// Bytes of a sector. A master boot record does not say: 512.
+    pub sector_size: u64,
     /// The partitions in order of their numbers.
     pub partitions: Vec<Partition>,
     /// What is wrong with the table.
@@ -55,6 +57,8 @@ pub struct Partition {
     /// What the type stands for, if it is a common one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purpose: Option<&'static str>,
+    /// Its own id, as `PARTUUID=` names it.
+    pub id: String,
     /// Its name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,

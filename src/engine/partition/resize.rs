@@ -5,11 +5,10 @@
 
 use zerocopy::IntoBytes as _;
 
-use super::gpt::{Found, at};
+use super::gpt::{Found, at, first};
 use super::mbr::record;
 use super::ondisk::{GptHeader, PROTECTIVE};
 use crate::engine::base::{Error, Kind, Patch, SectorSource};
-use crate::units::SECTOR;
 
 /// Where the old backup was, and what has to stand where on the disk of the new length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,19 +22,20 @@ pub struct Moved {
 
 /// The GPT of `medium` for a disk of `len` bytes; none if it has no GPT.
 pub fn resized(medium: &dyn SectorSource, len: u64) -> Result<Option<Moved>, Error> {
-    let Some(primary) = at(medium, 1)? else { return Ok(None) };
+    let Some(primary) = first(medium)? else { return Ok(None) };
     if let Some(problem) = primary.problems.first() {
         return Err(refused(Kind::Input, format!("the GPT cannot be moved: {problem}")));
     }
-    let table = (primary.entries.len() as u64).div_ceil(SECTOR);
+    let size = primary.size;
+    let table = (primary.entries.len() as u64).div_ceil(size);
     // MBR, two headers, two tables, and one usable sector.
-    let least = (4 + 2 * table) * SECTOR;
-    if len < least || !len.is_multiple_of(SECTOR) {
+    let least = (4 + 2 * table) * size;
+    if len < least || !len.is_multiple_of(size) {
         let message =
             format!("a disk with this GPT has whole sectors and at least {least} bytes, not {len}");
         return Err(refused(Kind::Document, message));
     }
-    let last = len / SECTOR - 1;
+    let last = len / size - 1;
     let last_usable = last - table - 1;
     for (number, entry) in primary.used() {
         if entry.last.get() > last_usable {
@@ -47,7 +47,7 @@ pub fn resized(medium: &dyn SectorSource, len: u64) -> Result<Option<Moved>, Err
             return Err(refused(Kind::Document, message));
         }
     }
-    let backup = at(medium, primary.header.alternate.get())?;
+    let backup = at(medium, primary.header.alternate.get(), size)?;
     let erased = backup.map(|backup| erased(&primary, &backup)).unwrap_or_default();
     Ok(Some(Moved { erased, written: written(medium, &primary, last, table)? }))
 }
@@ -61,13 +61,13 @@ fn erased(primary: &Found, backup: &Found) -> Vec<Patch> {
         return Vec::new();
     }
     let zeros = |sector: u64, len: u64| Patch {
-        offset: sector.saturating_mul(SECTOR),
+        offset: sector.saturating_mul(primary.size),
         bytes: vec![0; len as usize],
     };
     let entries = header.entries.get();
-    let end = entries.saturating_add(table.div_ceil(SECTOR));
+    let end = entries.saturating_add(table.div_ceil(primary.size));
     let free = entries > last_usable && end <= own;
-    let mut erased = vec![zeros(own, SECTOR)];
+    let mut erased = vec![zeros(own, primary.size)];
     if free {
         erased.push(zeros(entries, table));
     }
@@ -81,6 +81,7 @@ fn written(
     last: u64,
     table: u64,
 ) -> Result<Vec<Patch>, Error> {
+    let size = primary.size;
     let mut header = primary.header;
     header.alternate = last.into();
     header.last_usable = (last - table - 1).into();
@@ -91,17 +92,17 @@ fn written(
     backup.entries = (last - table).into();
     backup.crc = backup.computed_crc().into();
     let mut written = vec![
-        Patch { offset: (last - table) * SECTOR, bytes: primary.entries.clone() },
-        Patch { offset: last * SECTOR, bytes: sector(&backup) },
+        Patch { offset: (last - table) * size, bytes: primary.entries.clone() },
+        Patch { offset: last * size, bytes: sector(&backup, size) },
     ];
     written.extend(protective(medium, last)?);
-    written.push(Patch { offset: SECTOR, bytes: sector(&header) });
+    written.push(Patch { offset: size, bytes: sector(&header, size) });
     Ok(written)
 }
 
-fn sector(header: &GptHeader) -> Vec<u8> {
+fn sector(header: &GptHeader, size: u64) -> Vec<u8> {
     let mut bytes = header.as_bytes().to_vec();
-    bytes.resize(SECTOR as usize, 0);
+    bytes.resize(size as usize, 0);
     bytes
 }
 
