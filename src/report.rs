@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The version of both documents.
 pub const VERSION: u32 = 1;
 
+/// A report has room for the digests of so many inputs.
+pub const MAX_DIGESTS: usize = 20;
+
 /// Kubernetes cuts termination messages at 4096 bytes; we stay far below.
 pub const MAX_REPORT: usize = 1536;
 
@@ -131,6 +134,10 @@ pub struct Report {
     /// What was built, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<BuildResult>,
+    /// SHA-256 of each input that has no digest in the document, in the document's order: 64
+    /// hexadecimal digits each. Of a run that only looks at them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
 }
 
 /// What a build pod built and published.
@@ -189,6 +196,7 @@ impl Report {
             message: cut(message, 900).to_owned(),
             field: field.map(|field| cut(field, 256).to_owned()),
             result: None,
+            digests: Vec::new(),
         }
     }
 
@@ -201,6 +209,21 @@ impl Report {
             message: String::new(),
             field: None,
             result: Some(result),
+            digests: Vec::new(),
+        }
+    }
+
+    /// Inputs were looked at: their digests, with the prefix `sha256:`.
+    #[must_use]
+    pub fn resolved(digests: &[String]) -> Self {
+        let hex = |digest: &String| digest.trim_start_matches("sha256:").to_owned();
+        Self {
+            v: VERSION,
+            code: Code::Ok,
+            message: String::new(),
+            field: None,
+            result: None,
+            digests: digests.iter().map(hex).collect(),
         }
     }
 

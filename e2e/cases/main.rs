@@ -35,6 +35,7 @@ mod c230_shutdown;
 mod c240_invalid_objects;
 mod c250_files;
 mod c260_sources;
+mod c265_inputs;
 mod c270_examples;
 mod c900_rbac;
 

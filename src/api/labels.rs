@@ -11,6 +11,9 @@ pub const IMAGE: &str = "vmimage.dev/image";
 /// Label: the target's name.
 pub const TARGET: &str = "vmimage.dev/target";
 
+/// Annotation on an image, of its user: a change looks at inputs without digest again.
+pub const REBUILD: &str = "vmimage.dev/rebuild";
+
 /// Annotation: UID of the image that the object was made for.
 pub const OWNER_UID: &str = "vmimage.dev/owner-uid";
 /// Annotation: targetHash, whole.

@@ -33,6 +33,11 @@ pub struct Status {
     )]
     pub targets: Vec<TargetStatus>,
 
+    /// Digests that inputs without one had when they were looked at. They are looked at again when
+    /// such an input is edited, or the annotation vmimage.dev/rebuild.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<ResolvedInputs>,
+
     /// The build that is running or failed last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildStatus>,
@@ -49,6 +54,32 @@ pub struct Status {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Condition>,
+}
+
+/// Inputs without digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ResolvedInputs {
+    /// Hash of these sources as they stand in the spec, and of the annotation vmimage.dev/rebuild.
+    #[schemars(length(max = 64))]
+    pub key: String,
+    /// What they had, in the order of the spec.
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    pub digests: Vec<ResolvedInput>,
+}
+
+/// An input.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ResolvedInput {
+    /// The source's field.
+    #[schemars(length(max = 256))]
+    pub field: String,
+    /// The digest that its bytes had.
+    #[schemars(length(max = 71))]
+    pub digest: String,
 }
 
 /// The built content.

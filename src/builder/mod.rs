@@ -13,13 +13,14 @@ mod error;
 pub mod files;
 mod fill;
 mod manifest;
+mod resolve;
 mod watch;
 
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -33,6 +34,7 @@ use crate::sources::Settings;
 pub use error::{Error, chain, code_of};
 use files::Ready;
 pub use manifest::{Made, build_manifest};
+pub use resolve::{Looking, resolve};
 use watch::Watch;
 
 /// What one run of the builder is asked to do.
@@ -81,18 +83,23 @@ pub fn run(params: &Params, host: &dyn Host) -> Code {
     let watch = Watch::new(host, start, params.timeout);
     let outcome = catch_unwind(AssertUnwindSafe(|| build(params, &watch)))
         .unwrap_or_else(|panic| Err(Error::Panic { message: panic_message(&*panic) }));
-    let report = match outcome {
-        Ok(Outcome { result, manifest }) => {
-            announce(&result, &manifest, &watch);
-            Report::success(result)
-        }
-        Err(error) => Report::failure(error.code(), &chain(&error), error.field().as_deref()),
-    };
+    let report = outcome.map(|Outcome { result, manifest }| {
+        announce(&result, &manifest, &watch);
+        Report::success(result)
+    });
+    leave(report, &params.termination_log, &watch)
+}
+
+/// Leaves a report of how it ended, and returns its code.
+fn leave(report: Result<Report, Error>, at: &Path, watch: &Watch<'_>) -> Code {
+    let report = report.unwrap_or_else(|error| {
+        Report::failure(error.code(), &chain(&error), error.field().as_deref())
+    });
     watch.log(&match report.message.as_str() {
         "" => "finished".to_owned(),
         message => format!("failed: {}: {message}", report.code.as_str()),
     });
-    if let Err(error) = fs::write(&params.termination_log, report.to_text()) {
+    if let Err(error) = fs::write(at, report.to_text()) {
         watch.log(&format!("no report could be left: {}", chain(&error)));
     }
     report.code

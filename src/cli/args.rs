@@ -241,18 +241,21 @@ pub(super) struct BuilderArgs {
     /// The document
     #[arg(long, value_name = "FILE")]
     pub(super) document: PathBuf,
+    /// Build nothing: report the digests of inputs that have none in the document
+    #[arg(long, conflicts_with_all = ["target", "volume", "content_hash", "target_hash"])]
+    pub(super) resolve: bool,
     /// Name of the entry of spec.publish to serve
-    #[arg(long, value_name = "NAME")]
-    pub(super) target: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "resolve")]
+    pub(super) target: Option<String>,
     /// Root directory of the mounted volume
-    #[arg(long, value_name = "DIR")]
-    pub(super) volume: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "resolve")]
+    pub(super) volume: Option<PathBuf>,
     /// contentHash that the controller computed
-    #[arg(long, value_name = "HEX")]
-    pub(super) content_hash: String,
+    #[arg(long, value_name = "HEX", required_unless_present = "resolve")]
+    pub(super) content_hash: Option<String>,
     /// targetHash that the controller computed
-    #[arg(long, value_name = "HEX")]
-    pub(super) target_hash: String,
+    #[arg(long, value_name = "HEX", required_unless_present = "resolve")]
+    pub(super) target_hash: Option<String>,
     /// Seconds that the run may take [default: no limit]
     #[arg(long, value_name = "N")]
     pub(super) timeout_seconds: Option<u64>,

@@ -10,12 +10,13 @@ use super::args::BuilderArgs;
 use super::failure::Failures;
 use super::interrupt::Interrupt;
 use super::output;
-use crate::builder::{self, Host, Params};
+use crate::builder::{self, Host, Looking, Params};
 
 /// Runs the verb and returns the exit code.
 pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
     let BuilderArgs {
         document,
+        resolve,
         target,
         volume,
         content_hash,
@@ -26,17 +27,23 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         termination_log,
     } = args;
     let timeout = timeout_seconds.map(Duration::from_secs);
+    let sources = reach.in_pod(sources, timeout);
+    let process = Process { interrupt: Interrupt::listen()? };
+    if resolve {
+        let looking = Looking { document, timeout, sources, termination_log };
+        return Ok(builder::resolve(&looking, &process).exit());
+    }
     let params = Params {
         document,
-        target,
-        volume,
-        content_hash,
-        target_hash,
+        // clap has made sure that they are there.
+        target: target.unwrap_or_default(),
+        volume: volume.unwrap_or_default(),
+        content_hash: content_hash.unwrap_or_default(),
+        target_hash: target_hash.unwrap_or_default(),
         timeout,
-        sources: reach.in_pod(sources, timeout),
+        sources,
         termination_log,
     };
-    let process = Process { interrupt: Interrupt::listen()? };
     Ok(builder::run(&params, &process).exit())
 }
 

@@ -100,10 +100,11 @@ impl Order<'_> {
             Some(Class::Found(name)) => Some(name.as_str()),
             Some(Class::Missing) | None => wanted.class.as_deref(),
         };
-        if !self.observed.volumes.iter().any(|volume| volume.id.name == wanted.claim) {
+        let needed = !wanted.only_looks();
+        if needed && !self.observed.volumes.iter().any(|volume| volume.id.name == wanted.claim) {
             self.create(compose::claim(self.image, wanted, class, &config.claims)?).await?;
         }
-        self.create(compose::document(self.image, wanted)).await?;
+        self.create(compose::document(self.image, wanted, &self.accepted.resolved)).await?;
         self.create(compose::job(self.image, self.accepted, wanted, attempt, config)).await
     }
 

@@ -16,6 +16,7 @@ mod decide;
 mod dereference;
 mod http;
 mod inputs;
+mod looking;
 mod observe;
 mod reason;
 mod reconcile;

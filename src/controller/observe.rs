@@ -264,6 +264,13 @@ fn last_state(container: ContainerStatus) -> Option<State> {
     Some((waiting, state.running.is_some(), ended))
 }
 
+impl Wanted {
+    /// Whether it is no target: inputs are to be looked at.
+    pub(super) const fn only_looks(&self) -> bool {
+        self.claim.is_empty()
+    }
+}
+
 /// What one target asks for, worked out from the accepted spec.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wanted {

@@ -8,6 +8,8 @@
 pub(super) enum Reason {
     /// All targets hold the content.
     Published,
+    /// Inputs without digest are looked at.
+    Resolving,
     /// A build runs.
     Building,
     /// The build has ended, its result is being marked.
@@ -76,6 +78,7 @@ impl Reason {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Published => "Published",
+            Self::Resolving => "Resolving",
             Self::Building => "Building",
             Self::Publishing => "Publishing",
             Self::Retrying => "Retrying",

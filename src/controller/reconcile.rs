@@ -23,17 +23,22 @@ use super::context::Context;
 use super::decide::{self, Action, Decision, Facts, State};
 use super::dereference::dereference;
 use super::inputs;
+use super::looking::Open;
 use super::observe::{Observed, Phase};
 use super::reason::Reason;
 use super::status;
 use super::validate::{self, Accepted, Refusal};
 use crate::api::{Image, Status, labels};
+use crate::manifest::hash::InputDigests;
+use crate::manifest::types::Spec;
 use crate::manifest::{API_VERSION, KIND};
 
 /// How soon a name that is still taken is looked at again.
 const NAMESAKE: Duration = Duration::from_secs(1);
 /// How soon something that the apiserver refused is tried again.
 const REFUSED: Duration = Duration::from_secs(15);
+/// How soon a status with the digests of inputs is looked for in the cache.
+const LOOKED: Duration = Duration::from_millis(200);
 /// How soon an object that a source names is looked for again.
 const MISSING: Duration = Duration::from_secs(10);
 /// Sending an event may not hold reconciling up for longer.
@@ -89,6 +94,22 @@ async fn run(image: &Image, context: &Context) -> Result<Next, Error> {
             let reason = Reason::SourceMissing;
             (Next::requeue(MISSING), status::waiting(reason, &what, facts, Timestamp::now()))
         }
+        Known::Open(open, task) => {
+            let observed = dereference(image, &[], context).await.map_err(Error::Dereference)?;
+            match decide::look(&task, &observed, facts, open.count()) {
+                // The next run builds with what the status then says.
+                Ok(digests) => {
+                    let inputs = Some(open.found(digests));
+                    (Next::requeue(LOOKED), Status { inputs, ..previous.clone() })
+                }
+                Err(mut decision) => {
+                    let order = Order { image, accepted: &task, observed: &observed, context };
+                    carry_out(&order, &mut decision).await?;
+                    let status = status::looking(&observed, &decision, facts);
+                    (decision.again.map_or_else(Next::await_change, Next::requeue), status)
+                }
+            }
+        }
         Known::Accepted(accepted) => {
             let observed =
                 dereference(image, &accepted.wanted, context).await.map_err(Error::Dereference)?;
@@ -109,6 +130,8 @@ async fn run(image: &Image, context: &Context) -> Result<Next, Error> {
 enum Known {
     Refused(Refusal),
     Missing(String),
+    /// Some inputs have no digest yet.
+    Open(Open, Box<Accepted>),
     Accepted(Box<Accepted>),
 }
 
@@ -121,8 +144,24 @@ async fn known(image: &Image, context: &Context) -> Result<Known, Error> {
     if !found.missing.is_empty() {
         return Ok(Known::Missing(found.missing.join("; ")));
     }
-    let accepted = validate::accept(image, spec, &found.digests);
-    Ok(accepted.map_or_else(Known::Refused, |accepted| Known::Accepted(Box::new(accepted))))
+    Ok(judged(image, spec, found.digests).unwrap_or_else(Known::Refused))
+}
+
+/// What is known when all ConfigMaps were read.
+fn judged(image: &Image, spec: Spec, mut digests: InputDigests) -> Result<Known, Refusal> {
+    let mut resolved = InputDigests::new();
+    if let Some(open) = Open::of(image, &spec)? {
+        match open.known(&image.status()) {
+            Some(known) => resolved = known,
+            None => {
+                let task = open.task(image, spec)?;
+                return Ok(Known::Open(open, Box::new(task)));
+            }
+        }
+    }
+    digests.extend(resolved.clone());
+    let accepted = validate::accept(image, spec, &digests)?;
+    Ok(Known::Accepted(Box::new(Accepted { resolved, ..accepted })))
 }
 
 /// Carries all actions out. What the apiserver refuses becomes the target's state; what may pass

@@ -22,6 +22,7 @@ pub(super) fn refused(refusal: &Refusal, facts: Facts<'_>, now: Timestamp) -> St
     Status {
         observed_generation: Some(facts.generation),
         conditions: settle(claims, &facts.previous.conditions, facts.generation, &time(now)),
+        inputs: facts.previous.inputs.clone(),
         ..Status::default()
     }
 }
@@ -32,6 +33,19 @@ pub(super) fn waiting(reason: Reason, message: &str, facts: Facts<'_>, now: Time
     Status {
         observed_generation: Some(facts.generation),
         conditions: settle(claims, &facts.previous.conditions, facts.generation, &time(now)),
+        ..facts.previous.clone()
+    }
+}
+
+/// The status of an image whose inputs are looked at: what was published stays told.
+pub(super) fn looking(observed: &Observed, decision: &Decision, facts: Facts<'_>) -> Status {
+    let claims = conditions(&overall(&decision.targets));
+    let now = time(observed.now);
+    Status {
+        observed_generation: Some(facts.generation),
+        build: decision.targets.iter().find_map(build),
+        history: history(observed, facts),
+        conditions: settle(claims, &facts.previous.conditions, facts.generation, &now),
         ..facts.previous.clone()
     }
 }
@@ -50,6 +64,7 @@ pub(super) fn status(
         content_hash: Some(accepted.content_hash.clone()),
         content: decision.targets.iter().find_map(content),
         targets: decision.targets.iter().map(|t| target(t, observed, facts)).collect(),
+        inputs: facts.previous.inputs.clone().filter(|_| !accepted.resolved.is_empty()),
         build: decision.targets.iter().find_map(build),
         history: history(observed, facts),
         conditions: settle(

@@ -23,6 +23,8 @@ pub(super) struct Accepted {
     pub build_hash: String,
     /// What each target asks for.
     pub wanted: Vec<Wanted>,
+    /// Digests of inputs that the spec gives none for, as they were when they were looked at.
+    pub resolved: hash::InputDigests,
 }
 
 /// Why a spec was not accepted.
@@ -84,7 +86,7 @@ pub(super) fn accept(
         let path = &error.path;
         Refusal::InvalidSpec(format!(
             "{path}: in a cluster this source needs digest: sha256:…, since its bytes decide what \
-             is built again"
+             is built again; or allowMutable: true, to take what is there when it is first built"
         ))
     })?;
     let wanted = spec
@@ -92,9 +94,14 @@ pub(super) fn accept(
         .iter()
         .map(|target| wanted(image, &spec, target, &content_hash))
         .collect::<Result<_, _>>()?;
-    let build = serde_json::to_value(&spec.build).map_err(|e| invalid(&e))?;
-    let build_hash = hex::encode(Sha256::digest(build.to_string()));
-    Ok(Accepted { build_hash, content_hash, wanted, spec })
+    let build_hash = build_hash(&spec).map_err(|e| invalid(&e))?;
+    Ok(Accepted { build_hash, content_hash, wanted, spec, resolved: hash::InputDigests::new() })
+}
+
+/// Hash of `spec.build`.
+pub(super) fn build_hash(spec: &Spec) -> Result<String, serde_json::Error> {
+    let build = serde_json::to_value(&spec.build)?;
+    Ok(hex::encode(Sha256::digest(build.to_string())))
 }
 
 fn wanted(

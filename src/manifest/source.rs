@@ -2,10 +2,14 @@
 //!
 //! Does not read files. Invariant: `sources` lists every source of a document once, with its path.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::FieldPath;
+use super::path::Segment;
 use super::types::{Inline, Partition, Source, Spec, Step};
 
 /// All inline bytes of a document together may be at most this many.
@@ -72,6 +76,31 @@ fn of_step<'a>(
 ) -> Option<(FieldPath, &'a Source)> {
     let (member, source) = step_source(step)?;
     Some((parent.member("contents").index(at).member(member).member("source"), source))
+}
+
+/// The sources of `spec` whose digest only their bytes tell, and which may have any: in the order of
+/// the document. ConfigMaps are not among them, since whoever hashes a document can read those.
+#[must_use]
+pub fn mutable(spec: &Spec) -> Vec<(FieldPath, &Source)> {
+    let open = |source: &Source| {
+        let read = source.inline.is_some() || source.config_map_key_ref.is_some();
+        source.allow_mutable && source.pinned().is_none() && !read
+    };
+    sources(spec).into_iter().filter(|(_, source)| open(source)).collect()
+}
+
+/// Writes digests into a spec: each into the source at its path.
+pub fn pin(spec: &mut Value, digests: &BTreeMap<FieldPath, String>) {
+    for (path, digest) in digests {
+        let segments = path.segments().unwrap_or_default();
+        let found = segments.iter().skip(1).try_fold(&mut *spec, |value, segment| match segment {
+            Segment::Member(name) => value.get_mut(name),
+            Segment::Index(at) => value.get_mut(at),
+        });
+        if let Some(Value::Object(source)) = found {
+            source.insert("digest".to_owned(), digest.clone().into());
+        }
+    }
 }
 
 /// The bytes that stand in the document.

@@ -43,7 +43,7 @@ pub(crate) fn spec(contents: &Value) -> Spec {
 
 /// The field of the source of the only step.
 pub(crate) fn field(member: &str) -> FieldPath {
-    FieldPath::new(&format!("spec.disk.partitions[0].contents[0].{member}.source"))
+    FieldPath::new(format!("spec.disk.partitions[0].contents[0].{member}.source"))
 }
 
 /// The bytes of one source, and its digest.

@@ -32,7 +32,7 @@ pub(in crate::cli) fn run(args: &DiffArgs, output: &Output) -> Result<u8, Failur
     };
     let (a, b) = (open(&args.a, args.from_a)?, open(&args.b, args.from_b)?);
     let rules = Rules { times: args.times, ignore: args.ignore.clone() };
-    let found = compared(&a, &b, &rules, &|| interrupt.check())?;
+    let found = compared(&a, &b, &rules, &interrupt)?;
     for (files, _) in [&a, &b] {
         files.opened.unchanged().map_err(|e| files.opened.fail(&e))?;
     }
@@ -52,14 +52,14 @@ fn compared(
     (a, one): &(Files, NodeId),
     (b, other): &(Files, NodeId),
     rules: &Rules,
-    check: &dyn Fn() -> Result<(), Error>,
+    interrupt: &Interrupt,
 ) -> Result<Vec<Difference>, Failures> {
     let is_directory = |files: &Files, id| files.tree.node(id).kind.is_directory();
     if is_directory(a, *one) && is_directory(b, *other) {
         let (a, b) = (below(&a.tree, *one)?, below(&b.tree, *other)?);
-        return Ok(trees(&a, &b, rules, check)?);
+        return Ok(trees(&a, &b, rules, interrupt)?);
     }
-    let fields = nodes((&a.tree, *one), (&b.tree, *other), rules)?;
+    let fields = nodes((&a.tree, *one), (&b.tree, *other), rules, interrupt)?;
     let changed = (!fields.is_empty()).then(|| Difference::Changed(TreePath::default(), fields));
     Ok(changed.into_iter().collect())
 }

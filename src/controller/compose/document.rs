@@ -7,18 +7,25 @@ use serde_json::json;
 
 use super::super::observe::Wanted;
 use crate::api::{Image, names};
-use crate::manifest::{API_VERSION, KIND};
+use crate::manifest::hash::InputDigests;
+use crate::manifest::{API_VERSION, KIND, source};
 
 /// The document's key, and its file name in the pod.
 pub(in crate::controller) const KEY: &str = "vmimage.json";
 
-/// The document for the build pod.
-pub(in crate::controller) fn document(image: &Image, wanted: &Wanted) -> ConfigMap {
+/// The document for the build pod, in which inputs have the digests that they were found with.
+pub(in crate::controller) fn document(
+    image: &Image,
+    wanted: &Wanted,
+    resolved: &InputDigests,
+) -> ConfigMap {
+    let mut spec = image.spec.clone();
+    source::pin(&mut spec, resolved);
     let text = json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": image.name(), "namespace": image.namespace()},
-        "spec": image.spec,
+        "spec": spec,
     });
     config_map(image, wanted, &wanted.base, (KEY, &text.to_string()))
 }

@@ -144,24 +144,23 @@ fn runtime_default() -> SeccompProfile {
 }
 
 fn volumes(wanted: &Wanted) -> Vec<Volume> {
-    vec![
-        Volume {
-            name: "document".to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: wanted.base.clone(),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-        Volume {
-            name: "target".to_owned(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: wanted.claim.clone(),
-                read_only: None,
-            }),
-            ..Volume::default()
-        },
-    ]
+    let document = Volume {
+        name: "document".to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: wanted.base.clone(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    let target = (!wanted.only_looks()).then(|| Volume {
+        name: "target".to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: wanted.claim.clone(),
+            read_only: None,
+        }),
+        ..Volume::default()
+    });
+    [document].into_iter().chain(target).collect()
 }
 
 fn container(
@@ -193,8 +192,9 @@ fn container(
         }),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(
-            [mount("document", "/document", Some(true)), mount("target", "/target", None)]
+            [mount("document", "/document", Some(true))]
                 .into_iter()
+                .chain((!wanted.only_looks()).then(|| mount("target", "/target", None)))
                 .chain(given)
                 .collect(),
         ),
@@ -206,10 +206,7 @@ fn arguments(build: &Build, wanted: &Wanted, config: &Config) -> Vec<String> {
     let scratch = sources::scratch(build);
     let timeout = build.timeout_seconds.0.to_string();
     let document = format!("/document/{KEY}");
-    [
-        "builder",
-        "--document",
-        &document,
+    let build = [
         "--target",
         &wanted.target,
         "--volume",
@@ -218,6 +215,9 @@ fn arguments(build: &Build, wanted: &Wanted, config: &Config) -> Vec<String> {
         &wanted.content_hash,
         "--target-hash",
         &wanted.target_hash,
+    ];
+    let task = if wanted.only_looks() { &["--resolve"][..] } else { &build };
+    let rest = [
         "--timeout-seconds",
         &timeout,
         "--sources",
@@ -226,11 +226,14 @@ fn arguments(build: &Build, wanted: &Wanted, config: &Config) -> Vec<String> {
         sources::SCRATCH,
         "--scratch-limit",
         &scratch,
-    ]
-    .into_iter()
-    .map(str::to_owned)
-    .chain(config.source_flags.iter().cloned())
-    .collect()
+    ];
+    ["builder", "--document", &document]
+        .into_iter()
+        .chain(task.iter().copied())
+        .chain(rest)
+        .map(str::to_owned)
+        .chain(config.source_flags.iter().cloned())
+        .collect()
 }
 
 /// The document's resources over our defaults. Where it gives one of request and limit, our default

@@ -89,6 +89,22 @@ pub(super) fn result<'a>(
     Ok(Some((pod, result)))
 }
 
+/// The digests that a Job found which looked at inputs. Nothing if the pod is gone.
+pub(super) fn digests(job: &Attempt, pods: &[PodTruth]) -> Result<Option<Vec<String>>, Verdict> {
+    let done = |pod: &&PodTruth| {
+        pod.job == job.id.uid && pod.ended.as_ref().is_some_and(|ended| ended.exit == 0)
+    };
+    let Some(pod) = pods.iter().find(done) else { return Ok(None) };
+    let message = pod.ended.as_ref().map(|ended| ended.message.as_str()).unwrap_or_default();
+    let bug = |text: String| Verdict::new(Class::Bug, Reason::Bug, text);
+    let report = Report::parse(message).map_err(|e| bug(e.to_string()))?;
+    let odd = |hex: &&String| hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(odd) = report.digests.iter().find(odd) {
+        return Err(bug(format!("the pod reported {odd:?}, which is no digest")));
+    }
+    Ok(Some(report.digests.iter().map(|hex| format!("sha256:{hex}")).collect()))
+}
+
 /// The marks for a volume that a build has filled.
 pub(super) fn marks(result: &BuildResult, attempt: u32) -> Marks {
     Marks {

@@ -140,6 +140,34 @@ pub(super) fn decide(accepted: &Accepted, observed: &Observed, facts: Facts<'_>)
     decision
 }
 
+/// Decides how to come by the digests of `count` inputs that have none: these, or the next step.
+pub(super) fn look(
+    accepted: &Accepted,
+    observed: &Observed,
+    facts: Facts<'_>,
+    count: usize,
+) -> Result<Vec<String>, Decision> {
+    let mut decision = Decision { targets: Vec::new(), actions: Vec::new(), again: None };
+    for wanted in &accepted.wanted {
+        let view = target::View { accepted, observed, facts, wanted };
+        let step = match target::looking(&view, count) {
+            Ok(digests) => return Ok(digests),
+            Err(step) => step,
+        };
+        let state = match step.state {
+            State::Working(Reason::Building, message) => {
+                let message = format!("inputs without digest are looked at: {message}");
+                State::Working(Reason::Resolving, message)
+            }
+            other => other,
+        };
+        decision.actions.extend(step.actions);
+        decision.again = sooner(decision.again, step.again);
+        decision.targets.push(TargetDecision { wanted: wanted.clone(), state, job: step.job });
+    }
+    Err(decision)
+}
+
 fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

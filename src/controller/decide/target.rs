@@ -149,6 +149,28 @@ fn work(view: &View<'_>, volume: Option<&Volume>) -> Step {
     if step.job.is_some() { step } else { step.of(latest) }
 }
 
+/// Decides about looking at inputs without digest, `count` of them: their digests, or what to do.
+pub(super) fn looking(view: &View<'_>, count: usize) -> Result<Vec<String>, Step> {
+    let ours = |job: &&Attempt| {
+        let named = crate::api::names::attempt(&view.wanted.base, &job.id.name).is_some();
+        named && job.id.owner == view.facts.uid && !job.id.deleting
+    };
+    let mut jobs: Vec<&Attempt> = view.observed.jobs.iter().filter(ours).collect();
+    jobs.sort_by_key(|job| job.number);
+    let latest = jobs.last().filter(|job| job.phase == Phase::Complete);
+    let found = latest.map(|job| attempt::digests(job, &view.observed.pods));
+    let verdict = match found {
+        Some(Ok(Some(digests))) if digests.len() == count => return Ok(digests),
+        Some(Ok(Some(digests))) => {
+            let message = format!("the pod reported {} digests instead of {count}", digests.len());
+            Verdict { class: FailureClass::Bug, reason: Reason::Bug, message }
+        }
+        Some(Err(verdict)) => verdict,
+        Some(Ok(None)) | None => return Err(work(view, None)),
+    };
+    Err(failed(view, None, &verdict, &jobs))
+}
+
 /// Starts an attempt, unless something stands in the way.
 fn start(view: &View<'_>, volume: Option<&Volume>, attempt: u32) -> Step {
     if view.accepted.spec.suspend {

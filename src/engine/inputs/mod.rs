@@ -182,6 +182,25 @@ impl Inputs {
         Ok(Self(inputs))
     }
 
+    /// Reads those inputs of `spec` that may have any digest (`manifest::source::mutable`), and
+    /// keeps nothing of them but their digests. Of an image only the manifest is read.
+    pub fn look(
+        spec: &Spec,
+        provider: &dyn Provider,
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<FieldPath, String>, Error> {
+        let mutable = source::mutable(spec);
+        let wishes = wish::wishes(spec)?;
+        let mut desk = Desk { provider, time: Time::default(), progress, shared: BTreeMap::new() };
+        let mut digests = BTreeMap::new();
+        for wish in wishes.iter().filter(|w| mutable.iter().any(|(path, _)| *path == w.path)) {
+            let origin = Origin::new(wish.path.as_str());
+            let digest = desk.digest(wish, &origin).map_err(|e| e.at(&origin))?;
+            digests.insert(wish.path.clone(), digest);
+        }
+        Ok(digests)
+    }
+
     /// The input of the field at `path`.
     #[must_use]
     pub fn get(&self, path: &FieldPath) -> Option<&Input> {
@@ -206,6 +225,19 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    fn digest(&mut self, wish: &Wish<'_>, origin: &Origin) -> Result<String, Error> {
+        if wish.image || wish.source.oci.is_some() {
+            let pulled = self.provider.image(wish.source, &wish.platform, self.progress)?;
+            if let Some(pulled) = pulled {
+                return Ok(pulled.digest);
+            }
+        }
+        if wish.image {
+            return Ok(self.input(wish, origin)?.digest);
+        }
+        Ok(self.fetched(wish, origin)?.digest)
+    }
+
     fn input(&mut self, wish: &Wish<'_>, origin: &Origin) -> Result<Input, Error> {
         let source = wish.source;
         let key = wish.key();

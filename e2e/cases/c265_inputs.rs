@@ -1,0 +1,240 @@
+//! Inputs that lie in the cluster: Secrets, volumes, a web server, a registry. Each disk is compared
+//! with what the desk builds of the same document.
+
+use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use fs_err as fs;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Operator, Space, Use, build_on_desk_with, case, condition, foreign, kubectl, mount, phase,
+    place, run, sha256sum, text, until,
+};
+
+/// A disk of one ext4 with these steps.
+fn disk(contents: &Value) -> Value {
+    let partition = json!({"name": "root", "filesystem": {"type": "ext4"}, "contents": contents});
+    json!({
+        "disk": {"size": "4Mi", "partitionTable": "None", "partitions": [partition]},
+        "publish": [{"name": "golden", "pvc": {}}],
+    })
+}
+
+/// Waits for the image and compares its disk with the desk's, as `sha256sum` sees both.
+async fn as_on_desk(space: &Space, image: &str, spec: &Value, flags: &[&str]) {
+    let built = space.ready(image).await;
+    let document = json!({"apiVersion": "vmimage.dev/v1alpha1", "kind": "VMImage",
+        "metadata": {"name": image}, "spec": spec});
+    let desk = tempfile::tempdir().unwrap();
+    let path = desk.path().join("document.json");
+    fs::write(&path, document.to_string()).unwrap();
+    let out = build_on_desk_with(&path, flags);
+    let wanted = sha256sum(&out.path().join(format!("{image}.raw")));
+    assert_eq!(text(&built, "/status/content/digest"), wanted, "{image}");
+    if !foreign() {
+        let (claim, ..) = place(&built);
+        assert_eq!(sha256sum(&mount(space, &claim).join("disk.img")), wanted, "{image}");
+    }
+}
+
+/// A key of a Secret. The operator cannot read it: the digest stands in the document.
+#[test]
+fn a_secret_is_mounted() {
+    case("265_secret", Use::Shared, async |space| {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("token"), "swordfish").unwrap();
+        let digest = sha256sum(&directory.path().join("token"));
+        let secret = json!({"metadata": {"name": "keys"}, "stringData": {"token": "swordfish"}});
+        space.apply_object("Secret", secret).await;
+        let key = json!({"name": "keys", "key": "token"});
+        let source = json!({"secretKeyRef": key, "digest": digest});
+        let spec = disk(&json!([{"file": {"path": "/token", "mode": "0400", "source": source}}]));
+        space.apply("hello", spec.clone()).await;
+        let flag = format!("keys={}", directory.path().display());
+        as_on_desk(&space, "hello", &spec, &["--secret", &flag]).await;
+        let said = space.image("hello").await.to_string();
+        assert!(!said.contains("swordfish"), "the status tells no secret");
+        // Other bytes than those of the digest are refused, and not told.
+        let zeros = format!("sha256:{}", "0".repeat(64));
+        let source = json!({"secretKeyRef": key, "digest": zeros});
+        space.apply("other", disk(&json!([{"file": {"path": "/a", "source": source}}]))).await;
+        let image = space.waits("other", "InvalidInput").await;
+        let message = text(&condition(&image, "Stalled").unwrap(), "/message");
+        assert!(message.contains(&digest) && !message.contains("swordfish"), "{message:?}");
+    });
+}
+
+/// A layout with an image of one layer, by umoci; its digest.
+fn layout(directory: &Path) -> String {
+    let script = "mkdir -p tree/etc; echo hello > tree/etc/motd; touch -d @1700000000 tree/etc/motd
+        chmod 4711 tree/etc/motd; umoci init --layout image; umoci new --image image:one
+        umoci config --image image:one --os linux --architecture amd64
+        umoci insert --image image:one tree /";
+    let script = format!("cd {}; {}", directory.display(), script.replace('\n', ";"));
+    run("bash", &["-euc", &script]);
+    let index = fs::read(directory.join("image/index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    text(&index, "/manifests/0/digest")
+}
+
+/// Files of a volume, with their modes and owners.
+fn owners(directory: &Path) -> Vec<(String, u32, u32, u32)> {
+    let list = run("find", &[directory.to_str().unwrap(), "-mindepth", "1"]);
+    let row = |path: &str| {
+        let meta = fs::symlink_metadata(path).unwrap();
+        (path.to_owned(), meta.mode(), meta.uid(), meta.gid())
+    };
+    let mut rows: Vec<_> = list.lines().filter(|l| !l.contains("lost+found")).map(row).collect();
+    rows.sort();
+    rows
+}
+
+/// A file and an image layout on a volume, which stays as it is: the kubelet gives no file to the
+/// pod's group.
+#[test]
+fn a_volume_is_read_and_left_alone() {
+    case("265_volume", Use::Shared, async |space| {
+        if foreign() {
+            eprintln!("265_volume is not run: the host must fill a volume");
+            return;
+        }
+        let claim = json!({"metadata": {"name": "inputs"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "local-immediate",
+            "resources": {"requests": {"storage": "8Mi"}}}});
+        space.apply_object("PersistentVolumeClaim", claim).await;
+        until("the claim inputs is bound", async || {
+            let claim = space.find("PersistentVolumeClaim", "inputs").await.unwrap();
+            if phase(&claim) == "Bound" { Ok(()) } else { Err(phase(&claim)) }
+        })
+        .await;
+        let volume = mount(&space, "inputs");
+        let digest = layout(&volume);
+        fs::write(volume.join("file"), "on a volume").unwrap();
+        for (name, mode) in [("file", 0o644), ("tree", 0o755), ("image", 0o755)] {
+            fs::set_permissions(volume.join(name), Permissions::from_mode(mode)).unwrap();
+        }
+        let before = owners(&volume);
+        let pvc = |path: &str| json!({"claimName": "inputs", "path": path});
+        let file = json!({"pvc": pvc("file"), "digest": sha256sum(&volume.join("file"))});
+        let image = json!({"pvc": pvc("image"), "digest": digest});
+        let spec = disk(&json!([
+            {"image": {"source": image}},
+            {"file": {"path": "/file", "source": file}},
+        ]));
+        space.apply("hello", spec.clone()).await;
+        let flag = format!("inputs={}", volume.display());
+        as_on_desk(&space, "hello", &spec, &["--pvc", &flag]).await;
+        assert_eq!(owners(&volume), before, "modes and owners on the volume");
+    });
+}
+
+/// Serves these bytes to everybody, as long as the case lives.
+fn serve(bytes: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = move |mut stream: TcpStream| {
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
+        stream.write_all(bytes)
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away is no failure of the case.
+            let _: std::io::Result<()> = answer(stream);
+        }
+    });
+    port
+}
+
+/// docker-registry with a password, on every address.
+struct Registry(Child, u16);
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Registry {
+    fn start(directory: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let users = run("htpasswd", &["-bBnC", "4", "user", "password"]);
+        fs::write(directory.join("users"), users).unwrap();
+        let config = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {0}/data}}}}\n\
+             http: {{addr: \"0.0.0.0:{port}\"}}\nauth: {{htpasswd: {{realm: test, path: {0}/users}}}}\n",
+            directory.display()
+        );
+        fs::write(directory.join("config.yml"), config).unwrap();
+        let process = Command::new("docker-registry")
+            .args(["serve", directory.join("config.yml").to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry (package docker-registry)");
+        for _ in 0..100 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Self(process, port)
+    }
+
+    fn push(&self, directory: &Path) {
+        let from = format!("oci:{}/image:one", directory.display());
+        let to = format!("docker://127.0.0.1:{}/team/image:v1", self.1);
+        let flags = ["--dest-tls-verify=false", "--dest-creds", "user:password"];
+        run("skopeo", &[&["copy", "-q"], &flags[..], &[&from, &to]].concat());
+    }
+}
+
+/// A file of a web server and an image of a registry inside: refused until the operator says that
+/// they may be reached.
+#[test]
+fn servers_inside_that_are_allowed() {
+    case("265_servers", Use::Alone, async |space| {
+        if foreign() {
+            eprintln!("265_servers is not run: its servers lie on the host");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let digest = layout(directory.path());
+        let registry = Registry::start(directory.path());
+        registry.push(directory.path());
+        let template = "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}";
+        let node = kubectl(&["get", "node", "-o", template]);
+        let web = format!("http://{node}:{}/file", serve(b"from a server"));
+        fs::write(directory.path().join("file"), "from a server").unwrap();
+        let file = sha256sum(&directory.path().join("file"));
+        let host = format!("{node}:{}", registry.1);
+        let auths = json!({"auths": {&host: {"username": "user", "password": "password"}}});
+        let keys = json!({".dockerconfigjson": auths.to_string()});
+        let kind = "kubernetes.io/dockerconfigjson";
+        let secret = json!({"metadata": {"name": "pull"}, "type": kind, "stringData": keys});
+        space.apply_object("Secret", secret).await;
+        let oci = json!({"image": format!("{host}/team/image:v1"), "insecure": true,
+            "pullSecretRef": {"name": "pull"}});
+        let spec = disk(&json!([
+            {"image": {"source": {"oci": oci, "digest": digest}}},
+            {"file": {"path": "/file", "source": {"http": {"url": web}, "digest": file}}},
+        ]));
+        space.apply("refused", spec.clone()).await;
+        space.waits("refused", "SourceRefused").await;
+        let allow = format!("--allow-source-cidr={node}/32");
+        let operator = Operator::here(&[&allow, "--allow-source-http"]).await;
+        operator.is_ready().await;
+        space.apply("hello", spec.clone()).await;
+        fs::write(directory.path().join(".dockerconfigjson"), auths.to_string()).unwrap();
+        let flag = format!("pull={}", directory.path().display());
+        as_on_desk(&space, "hello", &spec, &["--secret", &flag]).await;
+        operator.leave().await;
+    });
+}
