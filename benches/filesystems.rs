@@ -138,9 +138,9 @@ kind: VMImage
 metadata: {name: bench}
 spec:
   disk:
+    size: 2Gi
     partitions:
     - name: root
-      size: 2Gi
       filesystem: {type: ext4}
       contents: [{archive: {source: {file: ARCHIVE}}}]
 ";
