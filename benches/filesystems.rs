@@ -62,100 +62,67 @@ fn packed(compression: squashfs::Compression) -> Params {
     Params::Squashfs(squashfs::Params { compression, ..squashfs::Params::default() })
 }
 
+/// All rows.
 fn rows() -> Vec<Row> {
-    let row = |name, goal, input, params, size, theirs| {
-        let params = Some(params);
-        Row { name, goal, input, params, size, theirs }
+    let build = Row {
+        name: "vmimage build: tar → ext4",
+        goal: "",
+        input: "M.tar",
+        params: None,
+        size: SIZE,
+        theirs: BUILD,
     };
-    let ext4 = || ext(ext::Variant::Ext4);
-    let mkext4 = "exec mke2fs -q -F -t ext4 -d $in $out 2G";
-    vec![
-        row("ext4", "3", "M", ext4(), SIZE, mkext4),
-        row("ext4, large directory", "30", "L", ext4(), SIZE, mkext4),
-        row(
-            "ext2",
-            "2",
-            "M",
-            ext(ext::Variant::Ext2),
-            SIZE,
-            "exec mke2fs -q -F -t ext2 -d $in $out 2G",
-        ),
-        row(
-            "ISO 9660",
-            "2.3",
-            "M",
-            Params::Iso9660(Box::default()),
-            0,
-            "exec xorriso -as mkisofs -quiet -R -J -o $out $in 2>/dev/null",
-        ),
-        row(
-            "btrfs",
-            "3",
-            "M",
-            Params::Btrfs(btrfs::Params::default()),
-            SIZE,
-            "truncate -s 2G $out; exec mkfs.btrfs -q --rootdir $in $out",
-        ),
-        row(
-            "FFS",
-            "2.3",
-            "M",
-            Params::Ffs(ffs::Params { version: 2, ..ffs::Params::default() }),
-            SIZE,
-            "exec makefs -t ffs -o version=2 -s 2g $out $in",
-        ),
-        row(
-            "erofs",
-            "2",
-            "M",
-            Params::Erofs(erofs::Params::default()),
-            0,
-            "exec mkfs.erofs $out $in",
-        ),
-        row(
-            "squashfs gzip",
-            "6",
-            "M",
-            packed(squashfs::Compression::Gzip(6)),
-            0,
-            "exec mksquashfs $in $out -comp gzip -noappend -quiet -no-progress",
-        ),
-        row(
-            "squashfs zstd 3",
-            "1.6",
-            "M",
-            packed(squashfs::Compression::Zstd(3)),
-            0,
-            "exec mksquashfs $in $out -comp zstd -Xcompression-level 3 -noappend -quiet -no-progress",
-        ),
-        row("tar → ext4", "", "M.tar", ext4(), SIZE, TAR),
-        row("tar.zst → ext4", "", "M.tar.zst", ext4(), SIZE, TAR),
-        Row {
-            name: "vmimage build: tar → ext4",
-            goal: "",
-            input: "M.tar",
-            params: None,
-            size: SIZE,
-            theirs: BUILD,
-        },
-        row(
-            "ext4 by fstool",
-            "3",
-            "M",
-            ext4(),
-            SIZE,
-            "exec fstool create -t ext4 --size 2G -o $out $in",
-        ),
-        row(
-            "ext4 by fstool, large directory",
-            "5",
-            "L",
-            ext4(),
-            SIZE,
-            "exec fstool create -t ext4 --size 2G -o $out $in",
-        ),
-    ]
+    [writable(), fixed(), vec![build]].into_iter().flatten().collect()
 }
+
+type Given = (&'static str, &'static str, &'static str, Params, u64, &'static str);
+
+fn row((name, goal, input, params, size, theirs): Given) -> Row {
+    Row { name, goal, input, params: Some(params), size, theirs }
+}
+
+/// Filesystems of a size.
+fn writable() -> Vec<Row> {
+    let ext4 = || ext(ext::Variant::Ext4);
+    let ffs = Params::Ffs(ffs::Params { version: 2, ..ffs::Params::default() });
+    let btrfs = Params::Btrfs(btrfs::Params::default());
+    let mkbtrfs = "truncate -s 2G $out; exec mkfs.btrfs -q --rootdir $in $out";
+    [
+        ("ext4", "3", "M", ext4(), SIZE, EXT4),
+        ("ext4, large directory", "30", "L", ext4(), SIZE, EXT4),
+        ("ext2", "2", "M", ext(ext::Variant::Ext2), SIZE, EXT2),
+        ("btrfs", "3", "M", btrfs, SIZE, mkbtrfs),
+        ("FFS", "2.3", "M", ffs, SIZE, "exec makefs -t ffs -o version=2 -s 2g $out $in"),
+        ("tar → ext4", "", "M.tar", ext4(), SIZE, TAR),
+        ("tar.zst → ext4", "", "M.tar.zst", ext4(), SIZE, TAR),
+        ("ext4 by fstool", "3", "M", ext4(), SIZE, FSTOOL),
+        ("ext4 by fstool, large directory", "5", "L", ext4(), SIZE, FSTOOL),
+    ]
+    .map(row)
+    .into()
+}
+
+/// Filesystems that are as large as what they hold.
+fn fixed() -> Vec<Row> {
+    let (gzip, zstd) = (squashfs::Compression::Gzip(6), squashfs::Compression::Zstd(3));
+    let erofs = Params::Erofs(erofs::Params::default());
+    [
+        ("ISO 9660", "2.3", "M", Params::Iso9660(Box::default()), 0, ISO),
+        ("erofs", "2", "M", erofs, 0, "exec mkfs.erofs $out $in"),
+        ("squashfs gzip", "6", "M", packed(gzip), 0, GZIP),
+        ("squashfs zstd 3", "1.6", "M", packed(zstd), 0, ZSTD),
+    ]
+    .map(row)
+    .into()
+}
+
+const EXT4: &str = "exec mke2fs -q -F -t ext4 -d $in $out 2G";
+const EXT2: &str = "exec mke2fs -q -F -t ext2 -d $in $out 2G";
+const FSTOOL: &str = "exec fstool create -t ext4 --size 2G -o $out $in";
+const ISO: &str = "exec xorriso -as mkisofs -quiet -R -J -o $out $in 2>/dev/null";
+const GZIP: &str = "exec mksquashfs $in $out -comp gzip -noappend -quiet -no-progress";
+const ZSTD: &str =
+    "exec mksquashfs $in $out -comp zstd -Xcompression-level 3 -noappend -quiet -no-progress";
 
 /// mke2fs of Debian 12 reads no archive.
 const TAR: &str =
@@ -171,9 +138,9 @@ kind: VMImage
 metadata: {name: bench}
 spec:
   disk:
+    size: 2Gi
     partitions:
     - name: root
-      size: 2Gi
       filesystem: {type: ext4}
       contents: [{archive: {source: {file: ARCHIVE}}}]
 ";

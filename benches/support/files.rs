@@ -53,7 +53,7 @@ pub(crate) fn many(root: &Path) {
     let directory = root.join("var/many");
     fs_err::create_dir_all(&directory).unwrap();
     for (number, size) in sizes.into_iter().enumerate() {
-        let path = directory.join(format!("entry-{number:06}.list"));
+        let path = directory.join(format!("entry-{number:06}:amd64.list"));
         fs_err::write(path, bytes.next(size)).unwrap();
     }
 }

@@ -25,8 +25,8 @@ impl SectorSource for Closed {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let read = |file: std::fs::File| file.read_exact_at(buffer, offset);
-        std::fs::File::open(&self.path).and_then(read).map_err(|e| Error::io("reading", e))
+        let read = |file: fs_err::File| file.into_file().read_exact_at(buffer, offset);
+        fs_err::File::open(&*self.path).and_then(read).map_err(|e| Error::io("reading", e))
     }
 
     fn next_extent(&self, offset: u64) -> Option<Extent> {
@@ -46,7 +46,7 @@ pub(crate) fn directory(root: &Path) -> Tree {
     let mut open: Vec<(PathBuf, NodeId)> = vec![(root.to_owned(), Tree::ROOT)];
     let mut names = [0u8; 1024];
     while let Some((path, id)) = open.pop() {
-        for entry in std::fs::read_dir(&path).unwrap() {
+        for entry in fs_err::read_dir(&path).unwrap() {
             let entry = entry.unwrap();
             let name = Name::new(entry.file_name().as_bytes()).unwrap();
             let path = entry.path();
@@ -61,7 +61,7 @@ pub(crate) fn directory(root: &Path) -> Tree {
             let kind = if kind.is_dir() {
                 Kind::directory()
             } else if kind.is_symlink() {
-                let text = std::fs::read_link(&path).unwrap();
+                let text = fs_err::read_link(&path).unwrap();
                 Kind::Symlink(text.as_os_str().as_bytes().into())
             } else {
                 assert!(kind.is_file() && !kind.is_fifo());

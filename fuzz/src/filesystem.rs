@@ -52,8 +52,11 @@ fn params() -> Vec<Params> {
         ext(ext::Variant::Ext4, &[]),
         ext(ext::Variant::Ext2, &[]),
         Params::Fat(fat::Params::default()),
-        Params::Iso9660(iso9660::Params::default()),
-        Params::Iso9660(iso9660::Params { rock_ridge: false, ..iso9660::Params::default() }),
+        Params::Iso9660(Box::default()),
+        Params::Iso9660(Box::new(iso9660::Params {
+            rock_ridge: false,
+            ..iso9660::Params::default()
+        })),
         Params::Btrfs(btrfs::Params { mixed: true, ..btrfs::Params::default() }),
         squash(squashfs::Compression::None),
         squash(squashfs::Compression::Gzip(6)),
@@ -103,12 +106,17 @@ fn made(params: &Params) -> Seed {
     let scratch = Scratch::new(&std::env::temp_dir(), 1 << 30);
     let plain = matches!(params, Params::Fat(_))
         || matches!(params, Params::Iso9660(iso) if !iso.rock_ridge);
+    // A swap area has no files.
+    let tree = match params {
+        Params::Swap(_) => Tree::new(Meta::directory(Time::default()), Origin::new("fuzz")),
+        _ => tree(plain),
+    };
     let room = match params {
         Params::Swap(_) => Room::Exactly(64 << 10),
         _ => Room::Fit { percent: 0, bytes: 0 },
     };
     let request = Request {
-        tree: Arc::new(tree(plain)),
+        tree: Arc::new(tree),
         identity: Identity { label: None, uuid: None, seed: Uuid::from_u128(7) },
         room,
         time: Time::default(),

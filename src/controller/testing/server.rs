@@ -71,6 +71,8 @@ pub(super) struct State {
     /// Faults by the number of the write, from 0, and the number of writes so far.
     pub(super) faults: BTreeMap<usize, Fault>,
     pub(super) writes: usize,
+    /// The digests that inputs without one have now.
+    pub(super) inputs: Vec<String>,
     /// Kinds of which every write is answered with this code.
     pub(super) refused: BTreeMap<String, (u16, String)>,
 }
