@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
 mod check;
+mod limits;
 #[path = "../support/tool.rs"]
 mod tool;
 
