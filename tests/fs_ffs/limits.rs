@@ -8,7 +8,8 @@ use vmimage::engine::base::tree::{Device, Kind, Limits, Meta, Name, NodeId, Time
 use vmimage::engine::base::{Content, Origin};
 use vmimage::engine::filesystem::{Room, ffs, read};
 
-use crate::{TIME, bytes, check, described, empty, noise, planned, put, sample, sparse, volume};
+use crate::sparse::{noise, sparse};
+use crate::{TIME, bytes, check, described, empty, planned, put, sample, volume};
 
 const FIT: Room = Room::Fit { percent: 0, bytes: 0 };
 

@@ -4,11 +4,16 @@
 //! with what those tools were given.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+#[path = "../support/registry.rs"]
+mod docker;
 mod images;
 mod members;
+#[path = "../support/shell.rs"]
+mod shell;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+
+use crate::shell::shell;
 
 use serde_json::{Value, json};
 use vmimage::engine::Inputs;
@@ -42,7 +47,7 @@ pub(crate) fn spec(contents: &Value) -> Spec {
 
 /// The field of the source of the only step.
 pub(crate) fn field(member: &str) -> FieldPath {
-    FieldPath::new(&format!("spec.disk.partitions[0].contents[0].{member}.source"))
+    FieldPath::new(format!("spec.disk.partitions[0].contents[0].{member}.source"))
 }
 
 /// The bytes of one source, and its digest.
@@ -51,20 +56,6 @@ pub(crate) fn resolve(sources: &Sources, source: &Value) -> Result<(Vec<u8>, Str
     let inputs = Inputs::resolve_with(&spec, sources, Time::default(), &Silent)?;
     let input = inputs.get(&field("file")).unwrap();
     Ok((input.bytes()?, input.digest.clone()))
-}
-
-/// Runs a shell command in `directory`.
-pub(crate) fn shell(directory: &Path, package: &str, command: &str) -> String {
-    let output = Command::new("bash")
-        .args(["-euc", &format!("set -o pipefail; {command}")])
-        .current_dir(directory)
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {said}; is {package} installed?");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// The digest of a file, by another program than ours.
