@@ -116,7 +116,10 @@ async fn defaults_are_visible_in_what_is_stored() {
             "cpus": 1, "diskBus": "sata", "memory": "512Mi", "nic": "e1000", "osType": "other",
         },
         "publish": [{"name": "g", "pvc": {"accessModes": ["ReadWriteOnce"]}}],
-        "build": {"maxAttempts": 3, "resources": {}, "timeoutSeconds": 3600},
+        "build": {
+            "maxAttempts": 3, "resources": {}, "scratch": {"sizeLimit": "1Gi"},
+            "timeoutSeconds": 3600,
+        },
         "suspend": false,
     });
     assert_eq!(stored["spec"], expected);
