@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::harness::{
     Operator, Space, Use, build_on_desk_with, case, condition, foreign, kubectl, mount, phase,
     place, run, sha256sum, text, until,
 };
+use crate::with;
 
 /// A disk of one ext4 with these steps.
 fn disk(contents: &Value) -> Value {
@@ -134,14 +136,15 @@ fn a_volume_is_read_and_left_alone() {
 }
 
 /// Serves these bytes to everybody, as long as the case lives.
-fn serve(bytes: &'static [u8]) -> u16 {
+fn serve(bytes: &Arc<Mutex<String>>) -> u16 {
+    let bytes = Arc::clone(bytes);
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer = move |mut stream: TcpStream| {
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
-        stream.write_all(bytes)
+        let bytes = bytes.lock().unwrap().clone();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{bytes}", bytes.len())
     };
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -196,6 +199,31 @@ impl Registry {
     }
 }
 
+/// A file without digest: what it is at first stays, until the annotation asks for it again.
+async fn mutable(space: &Space, web: &str, bytes: &Mutex<String>) {
+    let source = json!({"http": {"url": web}, "allowMutable": true});
+    let spec = disk(&json!([{"file": {"path": "/file", "source": source}}]));
+    space.apply("mutable", spec.clone()).await;
+    as_on_desk(space, "mutable", &spec, &[]).await;
+    let found = |image: &Value| text(image, "/status/inputs/digests/0/digest");
+    let first = space.image("mutable").await;
+    assert!(found(&first).starts_with("sha256:"), "{first}");
+    "other bytes".clone_into(&mut bytes.lock().unwrap());
+    let other = with(spec.clone(), json!({"build": {"maxAttempts": 2}}));
+    space.apply("mutable", other.clone()).await;
+    let second = space.ready("mutable").await;
+    assert_eq!((found(&second), place(&second)), (found(&first), place(&first)));
+    let ask = json!({"metadata": {"annotations": {"vmimage.dev/rebuild": "1"}}});
+    space.patch("VMImage", "mutable", ask).await;
+    until("other bytes are found", async || {
+        let image = space.image("mutable").await;
+        if found(&image) == found(&first) { Err(image.to_string()) } else { Ok(()) }
+    })
+    .await;
+    as_on_desk(space, "mutable", &other, &[]).await;
+    assert_ne!(place(&space.image("mutable").await), place(&first));
+}
+
 /// A file of a web server and an image of a registry inside: refused until the operator says that
 /// they may be reached.
 #[test]
@@ -211,7 +239,8 @@ fn servers_inside_that_are_allowed() {
         registry.push(directory.path());
         let template = "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}";
         let node = kubectl(&["get", "node", "-o", template]);
-        let web = format!("http://{node}:{}/file", serve(b"from a server"));
+        let bytes = Arc::new(Mutex::new("from a server".to_owned()));
+        let web = format!("http://{node}:{}/file", serve(&bytes));
         fs::write(directory.path().join("file"), "from a server").unwrap();
         let file = sha256sum(&directory.path().join("file"));
         let host = format!("{node}:{}", registry.1);
@@ -235,6 +264,7 @@ fn servers_inside_that_are_allowed() {
         fs::write(directory.path().join(".dockerconfigjson"), auths.to_string()).unwrap();
         let flag = format!("pull={}", directory.path().display());
         as_on_desk(&space, "hello", &spec, &["--secret", &flag]).await;
+        mutable(&space, &web, &bytes).await;
         operator.leave().await;
     });
 }

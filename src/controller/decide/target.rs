@@ -150,7 +150,7 @@ fn work(view: &View<'_>, volume: Option<&Volume>) -> Step {
 }
 
 /// Decides about looking at inputs without digest, `count` of them: their digests, or what to do.
-pub(super) fn looking(view: &View<'_>, count: usize) -> Result<Vec<String>, Step> {
+pub(super) fn looking(view: &View<'_>, count: usize) -> Result<Vec<String>, Box<Step>> {
     let ours = |job: &&Attempt| {
         let named = crate::api::names::attempt(&view.wanted.base, &job.id.name).is_some();
         named && job.id.owner == view.facts.uid && !job.id.deleting
@@ -166,9 +166,9 @@ pub(super) fn looking(view: &View<'_>, count: usize) -> Result<Vec<String>, Step
             Verdict { class: FailureClass::Bug, reason: Reason::Bug, message }
         }
         Some(Err(verdict)) => verdict,
-        Some(Ok(None)) | None => return Err(work(view, None)),
+        Some(Ok(None)) | None => return Err(Box::new(work(view, None))),
     };
-    Err(failed(view, None, &verdict, &jobs))
+    Err(Box::new(failed(view, None, &verdict, &jobs)))
 }
 
 /// Starts an attempt, unless something stands in the way.
