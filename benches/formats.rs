@@ -9,6 +9,8 @@
 //! the same directory and sync nothing; they run in turn, in one run.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures")]
 
+#[path = "support/bytes.rs"]
+mod bytes;
 #[path = "support/disk.rs"]
 mod disk;
 #[path = "support/pairs.rs"]

@@ -14,7 +14,7 @@ fn with_spec(spec: &str) -> String {
 
 const WHOLE: &str = include_str!("../examples/hello.yaml");
 const CONTENTS: &str = include_str!("../examples/mksmolnb.yaml");
-const ROOT: &str = include_str!("golden/examples/debian-root.yaml");
+const ROOT: &str = include_str!("../examples/debian-root.yaml");
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]

@@ -9,7 +9,7 @@ use serde_json::json;
 use vmimage::manifest::types::{
     Architecture, DeviceKind, FilesystemKind, FormatKind, Medium, Mode, PartitionTable, Path,
 };
-use vmimage::manifest::{Spec, check, check_for_cluster, parse, partition_types, source};
+use vmimage::manifest::{Spec, check, parse, partition_types, source};
 
 fn spec(spec: &str) -> Spec {
     let head = "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {name: t}\nspec:\n";
@@ -136,23 +136,6 @@ fn what_is_written_is_read_back_without_its_defaults() {
     );
     assert_eq!(root["contents"][10], json!({"deviceSet": {"name": "linux"}}));
     assert_eq!(root["contents"][4]["file"]["mode"], "0755");
-}
-
-/// What the pipeline has to build; they go to `examples/` when it does.
-#[test]
-fn the_drafts_of_examples_are_accepted_in_a_cluster_too() {
-    let mut seen = 0;
-    for entry in fs_err::read_dir("tests/golden/examples").unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs_err::read_to_string(&path).unwrap();
-        let documents = parse(&text, &[]).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        for document in documents {
-            assert_eq!(check(&document.image), [], "{}", path.display());
-            assert_eq!(check_for_cluster(&document.image.spec), [], "{}", path.display());
-            seen += 1;
-        }
-    }
-    assert_eq!(seen, 1);
 }
 
 /// Our names, and what sfdisk calls the same in a GPT and in an MBR.

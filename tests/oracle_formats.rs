@@ -15,11 +15,11 @@ use std::sync::Arc;
 use fs_err as fs;
 use imago::file::File as ImagoFile;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder as _, Storage as _};
-use media::{Patched, all, giant, hello, mix};
+use media::{Patched, all, giant, hello};
 use qemu_img::{check, compare, info, qemu_img, run, sha256sum, text};
 use vmimage::engine::base::{
-    AtomicFile, ByteSource, Error, Extent, FileSource, Kind, MemorySink, PositionalSink,
-    SectorSource, Silent, Work, digest,
+    AtomicFile, ByteSource, Extent, FileSource, Kind, MemorySink, SectorSource, Silent, Work,
+    digest,
 };
 use vmimage::engine::format::qcow2::{self, Compression, Image, Params};
 use vmimage::engine::format::{FormatName, detect, raw};
@@ -179,80 +179,6 @@ fn zero_clusters_are_not_stored_and_small_ones_are_packed() {
     // Two clusters that shrink share one host cluster.
     write_qcow2(&all()[3], Compression::Zlib, 1, &path);
     assert_eq!(fs::metadata(&path).unwrap().len(), 6 * 65_536);
-}
-
-/// A medium full of ones.
-#[derive(Debug)]
-struct Ones(u64);
-
-impl SectorSource for Ones {
-    fn len(&self) -> u64 {
-        self.0
-    }
-
-    fn read_at(&self, _: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        buffer.fill(1);
-        Ok(())
-    }
-
-    fn next_extent(&self, offset: u64) -> Option<Extent> {
-        Extent::new(offset, self.0)
-    }
-}
-
-/// Leaves out what is longer than a table: the data.
-struct TablesOnly(AtomicFile);
-
-impl PositionalSink for TablesOnly {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        if bytes.len() > 65_536 { Ok(()) } else { self.0.write_at(offset, bytes) }
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), Error> {
-        self.0.set_len(len)
-    }
-}
-
-#[test]
-fn files_with_more_than_one_refcount_block_are_consistent() {
-    // A block counts 32768 clusters: 2 GiB.
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("image");
-    let sink = TablesOnly(AtomicFile::create(&path).unwrap());
-    qcow2::write(
-        &Ones((4 << 30) + 512),
-        &sink,
-        &Params::default(),
-        &Work { threads: 0, progress: &Silent },
-    )
-    .unwrap();
-    sink.0.commit().unwrap();
-    assert_eq!(check(&path)["allocated-clusters"], 65_537);
-}
-
-#[test]
-fn the_number_of_threads_changes_no_byte() {
-    for medium in [hello(), mix()] {
-        for (name, compression) in COMPRESSIONS {
-            let one = qcow2_bytes(&medium, compression, 1);
-            for threads in [2, 3, 7, 0] {
-                let many = qcow2_bytes(&medium, compression, threads);
-                assert!(many == one, "{} {name} {threads}", medium.name);
-            }
-        }
-    }
-}
-
-#[test]
-fn holes_of_the_source_change_no_byte() {
-    let medium = mix();
-    let mut bytes = Vec::new();
-    raw::stream(&medium, &mut bytes, &Silent).unwrap();
-    let dense = Patched { name: "dense", len: medium.len, patches: vec![(0, bytes)] };
-    for (name, compression) in COMPRESSIONS {
-        let sparse = qcow2_bytes(&medium, compression, 2);
-        assert!(qcow2_bytes(&dense, compression, 2) == sparse, "{name}");
-    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 const IMAGES: &[(&str, &str, &str)] = &[
     ("cidata", "cidata", "cidata.iso"),
     ("debian-debs", "debian-debs", "debian-debs.raw"),
+    ("debian-root", "debian-root", "debian-root.qcow2"),
     ("mksmolnb", "smolnb-ext2", "smolnb-ext2.raw"),
     ("mksmolnb", "smolnb-ffs", "smolnb-ffs.raw"),
     ("slim-ext4", "slim-ext4", "slim-ext4.raw"),

@@ -43,7 +43,22 @@ fn main() -> std::io::Result<()> {
         }
     }
     packed(&corpus.join("unpack"))?;
-    packages(&corpus.join("package"))
+    packages(&corpus.join("package"))?;
+    filesystems(&corpus.join("filesystem"))
+}
+
+/// Every filesystem as it is, with one edit, and sealed.
+fn filesystems(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    for file in 0..vmimage_fuzz::filesystem::count() {
+        let number = u8::try_from(file).unwrap_or(0);
+        let edited =
+            |sealed| [&[0, number, 1][..], &[8, 0, 0, 0], &[0; 4], &[1; 8], &[sealed, 0]].concat();
+        for (n, bytes) in [vec![0, number], edited(0), edited(1)].iter().enumerate() {
+            std::fs::write(directory.join(format!("seed-{file}-{n}")), bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// A text in every wrap that is written.

@@ -40,6 +40,25 @@ impl Broken {
         broken
     }
 
+    /// `file` with edits at exactly their places.
+    pub fn placed(file: Arc<[u8]>, edits: impl Iterator<Item = Edit>, cut: u16) -> Self {
+        let len = file.len() as u64;
+        let mut broken = Self { file, patches: Vec::new(), len };
+        for edit in edits {
+            let bytes = broken.bytes(&edit.value, len);
+            broken.patches.push((u64::from(edit.at), bytes));
+        }
+        broken.len = len.saturating_sub(u64::from(cut));
+        broken
+    }
+
+    /// Makes the checksums of a btrfs right: of the superblock and of the nodes that were edited.
+    pub fn seal_btrfs(&mut self) {
+        let edited: Vec<u64> = self.patches.iter().map(|(at, _)| *at).collect();
+        let fixed = crate::seal::btrfs(self, &edited);
+        self.patches.extend(fixed);
+    }
+
     fn bytes(&self, value: &Value, len: u64) -> Vec<u8> {
         match *value {
             Value::Bytes(bytes) => bytes.to_vec(),

@@ -12,6 +12,7 @@
 mod broken;
 mod exercise;
 pub mod files;
+pub mod filesystem;
 mod medium;
 mod seal;
 

@@ -57,3 +57,32 @@ fn vhdx(file: &Broken) -> Vec<Patch> {
     };
     STRUCTURES.into_iter().map(fix).collect()
 }
+
+/// btrfs on-disk format, "Superblock" and "Header of nodes": the CRC-32C of all but the first 32
+/// bytes stands in the first 4. The superblock lies at 64 KiB and has 4 KiB; its node size is at 148,
+/// the filesystem's id at 32. A node begins with its checksum and the same id.
+pub(crate) fn btrfs(file: &Broken, edited: &[u64]) -> Vec<Patch> {
+    const SUPERBLOCK: u64 = 64 << 10;
+    if file.file_len() < SUPERBLOCK + 4096 {
+        return Vec::new();
+    }
+    let id = bytes(file, SUPERBLOCK + 32, 16);
+    let node = u64::from(little(file, SUPERBLOCK + 148));
+    let mut places = vec![(SUPERBLOCK, 4096)];
+    if (4096..=65_536).contains(&node) {
+        let mut nodes: Vec<u64> = edited.iter().map(|at| at / node * node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let nodes = nodes.into_iter().filter(|at| at + node <= file.file_len());
+        let nodes = nodes.filter(|at| bytes(file, at + 32, 16) == id);
+        places.extend(nodes.map(|at| (at, node as usize)));
+    }
+    let sum =
+        |(at, len)| (at, crc32c::crc32c(&bytes(file, at + 32, len - 32)).to_le_bytes().to_vec());
+    places.into_iter().map(sum).collect()
+}
+
+fn little(file: &Broken, at: u64) -> u32 {
+    let held = bytes(file, at, 4);
+    held.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}

@@ -4,8 +4,10 @@
 //! Gives no file its final name: that is `publish::files::commit`. Invariant: the bytes of all
 //! files, the manifest's too, follow from document and inputs alone.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use super::manifest::{Made, build_manifest};
 use crate::engine::base::{self, Error, Kind, PositionalSink, Progress, SectorSource, Work};
@@ -88,7 +90,14 @@ pub fn write(ready: &Ready<'_>, place: &Place<'_>) -> Result<Written, Error> {
     for one in planned {
         files.push(place.write(one, media)?);
     }
-    let content_digest = place.content_digest(image, medium)?;
+    // The disk takes the bytes while they are hashed, so that `commit` has less to wait for. A failure
+    // is told once for each open file: here or nowhere.
+    let content_digest = thread::scope(|scope| {
+        let safe = scope.spawn(|| files.iter().try_for_each(Pair::sync));
+        let digest = place.content_digest(image, medium)?;
+        safe.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok::<_, Error>(digest)
+    })?;
     let mut outputs = Vec::new();
     for ((format, planned), file) in image.spec.formats.iter().zip(planned).zip(&mut files) {
         place.digest(planned, file, medium.len(), &content_digest)?;
@@ -110,6 +119,13 @@ pub fn write(ready: &Ready<'_>, place: &Place<'_>) -> Result<Written, Error> {
 struct Pair {
     main: Pending,
     companion: Option<Pending>,
+}
+
+impl Pair {
+    fn sync(&self) -> Result<(), Error> {
+        self.main.sync()?;
+        self.companion.as_ref().map_or(Ok(()), Pending::sync)
+    }
 }
 
 impl Place<'_> {

@@ -14,6 +14,7 @@ mod json;
 mod layout;
 mod platform;
 mod reference;
+#[cfg(feature = "cli")]
 mod registry;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use json::Descriptor;
 pub use layout::Layout;
 pub use platform::Platform;
 pub use reference::Reference;
+#[cfg(feature = "cli")]
 pub use registry::{Credentials, DockerConfig, Document, Registry};
 
 /// An image and where its layers come from.

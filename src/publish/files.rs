@@ -50,6 +50,12 @@ impl Pending {
         &self.file
     }
 
+    /// Waits until the bytes written so far are safe.
+    pub fn sync(&self) -> Result<(), Error> {
+        let attempt = || format!("writing {}", self.path.display());
+        self.file.file().sync_all().map_err(|e| Error::io(attempt(), e))
+    }
+
     /// The bytes written so far, to read.
     pub fn source(&self) -> Result<FileSource, Error> {
         FileSource::open(&self.temporary)
@@ -64,10 +70,7 @@ impl Pending {
 
 /// Gives all files their final names, after the bytes of all of them are safe.
 pub fn commit(files: Vec<Pending>) -> Result<(), Error> {
-    for Pending { file, path, .. } in &files {
-        let attempt = || format!("writing {}", path.display());
-        file.file().sync_all().map_err(|e| Error::io(attempt(), e))?;
-    }
+    files.iter().try_for_each(Pending::sync)?;
     for Pending { file, .. } in files {
         file.commit()?;
     }

@@ -11,6 +11,7 @@ mod builder;
 mod errors;
 mod faults;
 mod formats;
+mod from_image;
 mod images;
 mod resize;
 mod same_bytes;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::{Desk, document};
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 15] = [
     "build",
     "check",
     "inspect",
@@ -13,6 +13,10 @@ const VERBS: [&str; 11] = [
     "measure",
     "resize",
     "digest",
+    "ls",
+    "cat",
+    "extract",
+    "diff",
     "explain",
     "completions",
     "builder",

@@ -23,6 +23,7 @@ pub(crate) const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("cidata", &["cidata.iso"]),
     ("debian-debs", &["debian-debs.raw", "debian-debs.vmdk"]),
+    ("debian-root", &["debian-root.qcow2"]),
     ("mksmolnb", &["smolnb-ext2.raw", "smolnb-ffs.raw"]),
     ("slim-ext4", &["slim-ext4.raw", "slim-ext4.qcow2"]),
     ("smolbsd", &["smolbsd.raw"]),

@@ -119,3 +119,36 @@ fn packages_make_a_root_and_an_esp() {
     let vmdk = desk().file("debian-debs.vmdk");
     tool::run("qemu-utils", "qemu-img", &["compare", "-f", "raw", "-F", "vmdk", &disk, &vmdk]);
 }
+
+/// The layers of the image are the trees of the packages `base` and `kernel`; the second takes the
+/// documentation away, the document what lies in the cache.
+#[test]
+fn a_container_image_makes_a_root() {
+    let (file, disk) = (desk().file("debian-root.qcow2"), desk().file("debian-root.img"));
+    tool::run("qemu-utils", "qemu-img", &["check", &file]);
+    tool::run("qemu-utils", "qemu-img", &["convert", "-f", "qcow2", "-O", "raw", &file, &disk]);
+    assert_eq!(fs::metadata(&disk).unwrap().len(), 1 << 30);
+    let (esp, root) = judge(&disk);
+    // 1 MiB, the ESP, and the root up to the second table.
+    assert!(esp.told.contains("First sector: 2048 ") && esp.told.contains("(64.0 MiB)"));
+    // The 33 sectors of that are the last.
+    assert!(root.told.contains("First sector: 133120 "), "{}", root.told);
+    assert!(root.told.contains("Last sector: 2097118 "), "{}", root.told);
+    let empty = tool::run("dosfstools", "fsck.fat", &["-n", &esp.file]);
+    // The label counts as a file.
+    assert!(empty.contains(": 1 files, 0/"), "{empty}");
+    same_as_in_package(&root.file, "boot/vmlinuz-6.1.0", "kernel");
+    same_as_in_package(&root.file, "usr/bin/busybox", "base");
+    let names = |path: &str| {
+        let said = debugfs(&root.file, &format!("ls -p {path}"));
+        let names = said.lines().filter_map(|line| Some(line.split('/').nth(5)?.to_owned()));
+        names.filter(|name| name != "." && name != "..").collect::<Vec<_>>()
+    };
+    assert_eq!(names("/usr/share/doc"), [""; 0]);
+    assert_eq!(names("/var/cache/apt"), [""; 0]);
+    assert_eq!(names("/usr/bin"), ["busybox", "cat", "ls", "mount", "sh"]);
+    let shell = debugfs(&root.file, "stat /usr/bin/sh");
+    assert!(shell.contains("Links: 5"), "{shell}");
+    let link = debugfs(&root.file, "stat /bin");
+    assert!(link.contains("Fast link dest: \"usr/bin\""), "{link}");
+}

@@ -4,6 +4,8 @@
 //! does, a test ends within seconds and nothing partial is returned.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+#[path = "../support/registry.rs"]
+mod docker;
 mod registry;
 mod server;
 

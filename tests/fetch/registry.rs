@@ -2,69 +2,34 @@
 //!
 //! Invariant: what is pulled is compared with what curl pushed.
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
 use fs_err as fs;
 use vmimage::engine::base::{Error, Kind, Scratch, Silent};
 use vmimage::fetch::Rules;
 use vmimage::oci::{Credentials, DockerConfig, Reference, Registry};
 
+use crate::docker::Served;
 use crate::server::{self, Request, Server, Stream, answer};
 use crate::{body, client_with, rules, sha};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// A registry of the Debian package docker-registry with TLS and one user.
+/// A registry with TLS and one user.
 struct Real {
-    process: Child,
+    served: Served,
     directory: tempfile::TempDir,
-    host: String,
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
 }
 
 impl Real {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name).display().to_string();
         server::certificates(directory.path());
-        let users = Command::new("htpasswd").args(["-bBnC", "4", "user", "pass:word"]).output();
-        fs::write(at("users"), users.expect("htpasswd (package apache2-utils)").stdout).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: 127.0.0.1:{port}, tls: {{certificate: {}, key: {}}}}}\n\
-             auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-            at("data"),
-            at("server.pem"),
-            at("server.key"),
-            at("users")
-        );
-        fs::write(at("config.yml"), config).unwrap();
-        let process = Command::new("docker-registry")
-            .args(["serve", &at("config.yml")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry (package docker-registry)");
-        let host = format!("127.0.0.1:{port}");
-        for _ in 0..100 {
-            if std::net::TcpStream::connect(&host).is_ok() {
-                break;
-            }
-            sleep(Duration::from_millis(100));
-        }
-        Self { process, directory, host }
+        let keys = Some(("server.pem", "server.key"));
+        let served = Served::start(directory.path(), ("user", "pass:word"), keys);
+        Self { served, directory }
     }
 
     fn curl(&self, args: &[&str]) -> String {
@@ -83,7 +48,7 @@ impl Real {
     fn push(&self, repository: &str, tag: &str, blob: &[u8], manifest: &[u8]) {
         let file = self.directory.path().join("push");
         let data = format!("@{}", file.display());
-        let url = format!("https://{}/v2/{repository}", self.host);
+        let url = format!("https://{}/v2/{repository}", self.served.host);
         fs::write(&file, blob).unwrap();
         let head = self.curl(&["-X", "POST", &format!("{url}/blobs/uploads/")]);
         let place = head.lines().find_map(|l| l.strip_prefix("Location: ")).unwrap().trim();
@@ -127,9 +92,9 @@ fn a_real_registry_with_passwords_and_its_own_authority() {
     real.push("team/image", "v1", &blob, text.as_bytes());
     let ca = fs::read(real.directory.path().join("ca.pem")).unwrap();
     let client = client_with(rules(), vec![ca]);
-    let image: Reference = format!("{}/team/image:v1", real.host).parse().unwrap();
+    let image: Reference = format!("{}/team/image:v1", real.served.host).parse().unwrap();
     // printf 'user:pass:word' | base64
-    let good = credentials(&real.host, r#"{"auth": "dXNlcjpwYXNzOndvcmQ="}"#);
+    let good = credentials(&real.served.host, r#"{"auth": "dXNlcjpwYXNzOndvcmQ="}"#);
     let registry = Registry::new(&image, &client, good.clone(), false);
     for selector in ["v1", &sha(text.as_bytes())] {
         let found = registry.manifest(selector, &Silent).unwrap();
@@ -151,7 +116,7 @@ fn a_real_registry_with_passwords_and_its_own_authority() {
     fails(&registry(good.clone()), "v2", "/v2/team/image/manifests/v2 answered 404");
     fails(&registry(good.clone()), &sha(b"other"), "answered 404");
     fails(&registry(None), "v1", "wants a name and a password, none are given");
-    let bad = credentials(&real.host, r#"{"username": "user", "password": "canary"}"#);
+    let bad = credentials(&real.served.host, r#"{"username": "user", "password": "canary"}"#);
     fails(&registry(bad), "v1", "answered 401");
     let error = pull(&registry(good), &sha(&blob), 17, directory).unwrap_err();
     assert!(error.to_string().contains("has 3000001 bytes, 17 are allowed"), "{error}");

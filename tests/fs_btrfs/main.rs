@@ -6,6 +6,8 @@
 
 mod read;
 mod sample;
+#[path = "../support/sparse.rs"]
+mod sparse;
 #[path = "../support/tool.rs"]
 mod tool;
 mod write;

@@ -2,8 +2,6 @@
 //!
 //! Judges nothing.
 
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -11,10 +9,11 @@ use vmimage::engine::base::tree::{
     Attributes, Device, Kind, Meta, Missing, Name, NodeId, Time, Tree, TreePath,
 };
 use vmimage::engine::base::{
-    Composed, Content, Error, Extent, Origin, Placement, Region, Scratch, SectorSource, Silent,
-    Work, is_zero,
+    Content, Error, Extent, Origin, Placement, Scratch, SectorSource, Silent, Work,
 };
 use vmimage::engine::filesystem::{Identity, Params, Planned, Request, Room, btrfs, plan};
+
+pub(crate) use crate::sparse::{noise, sparse, write};
 
 pub(crate) const TIME: Time = Time { seconds: 1_700_000_000, nanos: 123_456_789 };
 
@@ -47,29 +46,6 @@ pub(crate) fn link(tree: &mut Tree, at: &str, node: NodeId) {
 
 pub(crate) fn bytes(bytes: &[u8]) -> Kind {
     Kind::File(Content::Bytes(bytes.into()))
-}
-
-/// Bytes that do not repeat.
-pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-/// A file of `len` bytes with these pieces of data.
-pub(crate) fn sparse(len: u64, pieces: &[(u64, &[u8])]) -> Kind {
-    let region = |(at, bytes): &(u64, &[u8])| Region {
-        extent: Extent::new(*at, at + bytes.len() as u64).unwrap(),
-        content: Content::Bytes((*bytes).into()),
-        origin: Origin::new("piece"),
-    };
-    let source = Composed::new(len, pieces.iter().map(region).collect());
-    Kind::File(Content::Sectors(Arc::new(source)))
 }
 
 pub(crate) fn set(tree: &mut Tree, node: NodeId, name: &[u8], value: &[u8]) {
@@ -167,20 +143,4 @@ pub(crate) fn rendered(planned: Box<dyn Planned>) -> Arc<dyn SectorSource> {
 /// The filesystem of `tree`, made with defaults.
 pub(crate) fn made(tree: Tree, room: Room) -> Arc<dyn SectorSource> {
     rendered(planned(&Arc::new(tree), btrfs::Params::default(), "test", room).unwrap())
-}
-
-/// Writes what is not zero, in steps of `step` bytes.
-pub(crate) fn write(path: &Path, source: &dyn SectorSource, step: u64) {
-    let file = fs_err::File::create(path).unwrap().into_file();
-    file.set_len(source.len()).unwrap();
-    let mut buffer = vec![0; step as usize];
-    for extent in source.extents() {
-        for at in (extent.start()..extent.end()).step_by(step as usize) {
-            let len = step.min(extent.end() - at) as usize;
-            source.read_at(at, &mut buffer[..len]).unwrap();
-            if !is_zero(&buffer[..len]) {
-                file.write_all_at(&buffer[..len], at).unwrap();
-            }
-        }
-    }
 }

@@ -54,7 +54,7 @@ fn volumes_of_mkfs_and_mcopy_are_read() {
         ("UPPER.TXT", 2049),
         ("Grüße.txt", 0),
     ] {
-        let content = noise(len, len as u32);
+        let content = noise(len, len as u64);
         fs_err::write(host.join(name), &content).unwrap();
         expected.push((format!("/{name}"), Some(summed(&content))));
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use vmimage::engine::base::tree::{Kind, Meta, Missing, Time, Tree, TreePath};
 use vmimage::engine::base::{
-    Composed, Content, Extent, Origin, Placement, Region, Scratch, SectorSource, Silent, Work,
+    Content, Extent, Origin, Placement, Scratch, SectorSource, Silent, Work,
 };
 use vmimage::engine::filesystem::{Identity, Params, Planned, Request, Room, fat, plan};
+
+pub(crate) use crate::sparse::{noise, sparse};
 
 /// 2024-02-29T12:34:56Z.
 pub(crate) const TIME: Time = Time { seconds: 1_709_210_096, nanos: 0 };
@@ -35,27 +37,6 @@ pub(crate) fn put_with(tree: &mut Tree, path: &str, kind: Kind, meta: Meta) {
 
 pub(crate) fn bytes(bytes: &[u8]) -> Kind {
     Kind::File(Content::Bytes(bytes.into()))
-}
-
-/// So many bytes that repeat nowhere near.
-pub(crate) fn noise(len: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-/// A file with holes: `pieces` are offsets with what lies there.
-pub(crate) fn sparse(len: u64, pieces: &[(u64, &[u8])]) -> Kind {
-    let region = |(at, bytes): &(u64, &[u8])| Region {
-        extent: Extent::new(*at, at + bytes.len() as u64).unwrap(),
-        content: Content::Bytes((*bytes).into()),
-        origin: Origin::new("sparse"),
-    };
-    let regions = pieces.iter().map(region).collect();
-    Kind::File(Content::Sectors(Arc::new(Composed::new(len, regions))))
 }
 
 /// Names, times and sizes of many sorts, with contents.

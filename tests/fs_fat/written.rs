@@ -6,8 +6,9 @@ use vmimage::engine::base::tree::{Device, Kind, Limits, Meta, Name, Time, Tree, 
 use vmimage::engine::base::{Content, Late, Placement, SectorSource};
 use vmimage::engine::filesystem::{Identity, Room, fat, look, read};
 
+use crate::sparse::write;
 use crate::tree::{Ask, TIME, at, bytes, described, empty, put, put_with, sample, sparse, whole};
-use crate::{clean, tool, write};
+use crate::{clean, tool};
 
 fn kinds() -> Vec<(&'static str, Ask)> {
     let bits = |bits| fat::Params { bits: Some(bits), ..fat::Params::default() };
@@ -80,7 +81,7 @@ fn every_type_is_clean_and_holds_the_tree() {
     let tree = Arc::new(sample());
     for (name, ask) in kinds() {
         let path = directory.path().join(name);
-        write(&path, ask.volume(&tree).as_ref());
+        write(&path, ask.volume(&tree).as_ref(), 1 << 20);
         clean(&path);
         let text = path.to_str().unwrap();
         assert_eq!(seven(text), expected(&tree), "{name}");
@@ -146,7 +147,7 @@ fn the_smallest_volume_is_full_to_the_last_cluster() {
                 let less = exactly(len - 512).plan(&tree);
                 assert!(less.is_err(), "{bits:?} {cluster_size:?} {len}");
                 let path = directory.path().join("full");
-                write(&path, exactly(len).volume(&tree).as_ref());
+                write(&path, exactly(len).volume(&tree).as_ref(), 1 << 20);
                 clean(&path);
             }
         }
@@ -221,7 +222,7 @@ fn the_largest_file_and_the_largest_directory_are_whole() {
         put(&mut tree, &format!("many/F{n}"), bytes(b""));
     }
     let volume = Ask::default().volume(&Arc::new(tree));
-    write(&path, volume.as_ref());
+    write(&path, volume.as_ref(), 1 << 20);
     clean(&path);
     assert!(volume.extents().map(|extent| extent.len()).sum::<u64>() < 20 << 20);
     let mut tree = empty();
@@ -231,7 +232,7 @@ fn the_largest_file_and_the_largest_directory_are_whole() {
     }
     let tree = Arc::new(tree);
     let volume = Ask::default().volume(&tree);
-    write(&path, volume.as_ref());
+    write(&path, volume.as_ref(), 1 << 20);
     let back = read(&volume, &Limits::default()).unwrap().unwrap();
     assert_eq!(back.count(), tree.count());
     assert_eq!(seven(path.to_str().unwrap()), expected(&tree));
@@ -258,7 +259,7 @@ fn floppies_are_what_mtools_makes() {
     ] {
         let ours = directory.path().join("ours");
         let params = fat::Params { floppy: Some(floppy), ..fat::Params::default() };
-        write(&ours, Ask { params, ..Ask::default() }.volume(&tree).as_ref());
+        write(&ours, Ask { params, ..Ask::default() }.volume(&tree).as_ref(), 1 << 20);
         clean(&ours);
         let theirs = directory.path().join("theirs");
         let _ = fs_err::remove_file(&theirs);
@@ -328,7 +329,7 @@ fn names_of_one_file_become_files_and_odd_times_the_nearest() {
     let volume = Ask::default().volume(&tree);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("volume");
-    write(&path, volume.as_ref());
+    write(&path, volume.as_ref(), 1 << 20);
     clean(&path);
     assert_eq!(described(&read(&volume, &Limits::default()).unwrap().unwrap()), described(&tree));
     let said = tool::run("mtools", "mdir", &["-i", path.to_str().unwrap(), "::"]);

@@ -5,10 +5,12 @@
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
 mod check;
+mod limits;
+#[path = "../support/sparse.rs"]
+mod sparse;
 #[path = "../support/tool.rs"]
 mod tool;
 
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,12 +18,14 @@ use vmimage::engine::base::tree::{
     Device, Kind, Limits, Meta, Missing, Name, Time, Tree, TreePath,
 };
 use vmimage::engine::base::{
-    ByteSource, Composed, Content, Error, Extent, FileSource, Origin, Placement, Region, Scratch,
-    SectorSource, Silent, Work,
+    ByteSource, Content, Error, Extent, FileSource, Origin, Placement, Scratch, SectorSource,
+    Silent, Work,
 };
 use vmimage::engine::filesystem::{
     Identity, Params, Planned, Request, Room, ffs, look, plan, read,
 };
+
+use crate::sparse::{noise, sparse, write};
 
 const TIME: Time = Time { seconds: 1_709_210_096, nanos: 0 };
 
@@ -43,24 +47,6 @@ fn bytes(bytes: &[u8]) -> Kind {
     Kind::File(Content::Bytes(bytes.into()))
 }
 
-fn noise(len: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-fn sparse(len: u64, pieces: &[(u64, &[u8])]) -> Kind {
-    let region = |(at, bytes): &(u64, &[u8])| Region {
-        extent: Extent::new(*at, at + bytes.len() as u64).unwrap(),
-        content: Content::Bytes((*bytes).into()),
-        origin: Origin::new("sparse"),
-    };
-    Kind::File(Content::Sectors(Arc::new(Composed::new(len, pieces.iter().map(region).collect()))))
-}
-
 fn sample() -> Tree {
     let mut tree = empty();
     put(&mut tree, "empty", bytes(b""));
@@ -79,7 +65,7 @@ fn sample() -> Tree {
     put(&mut tree, "dev/pipe", Kind::Fifo);
     put(&mut tree, "dev/socket", Kind::Socket);
     for n in 0..500 {
-        put(&mut tree, &format!("many/file number {n}"), bytes(&noise(n * 7, n as u32)));
+        put(&mut tree, &format!("many/file number {n}"), bytes(&noise(n * 7, n as u64)));
     }
     let small = tree.find(&TreePath::new(b"small").unwrap()).unwrap();
     tree.link(Tree::ROOT, Name::new(b"again").unwrap(), small).unwrap();
@@ -105,20 +91,6 @@ fn volume(params: &ffs::Params, tree: &Arc<Tree>, room: Room) -> Arc<dyn SectorS
     let extents = Extent::new(0, planned.len()).into_iter().collect();
     let medium = planned.len();
     planned.render(&Placement { extents, medium }).unwrap()
-}
-
-fn write(path: &Path, source: &dyn SectorSource) {
-    let file = fs_err::File::create(path).unwrap().into_file();
-    file.set_len(source.len()).unwrap();
-    for extent in source.extents() {
-        let mut at = extent.start();
-        while at < extent.end() {
-            let mut buffer = vec![0; (extent.end() - at).min(1 << 20) as usize];
-            source.read_at(at, &mut buffer).unwrap();
-            file.write_all_at(&buffer, at).unwrap();
-            at += buffer.len() as u64;
-        }
-    }
 }
 
 fn versions() -> Vec<ffs::Params> {
@@ -194,7 +166,7 @@ fn sleuthkit_sees_the_tree() {
     for params in versions() {
         let volume = volume(&params, &tree, Room::Fit { percent: 0, bytes: 0 });
         assert!(volume.len() < 14 << 20, "{params:?} {}", volume.len());
-        write(&path, volume.as_ref());
+        write(&path, volume.as_ref(), 1 << 20);
         let found = names(&path, &params);
         let shown: Vec<_> =
             found.iter().map(|(name, kind, _)| (name.clone(), kind.clone())).collect();
@@ -300,7 +272,7 @@ fn volumes_of_makefs_are_read_and_ours_look_the_same() {
     fs_err::create_dir_all(host.join("sub/inner")).unwrap();
     for (name, len) in [("a", 5), ("sub/b", 8192), ("sub/inner/c", 300_000), ("double", 20_000_000)]
     {
-        fs_err::write(host.join(name), noise(len, len as u32)).unwrap();
+        fs_err::write(host.join(name), noise(len, len as u64)).unwrap();
     }
     fs_err::os::unix::fs::symlink("a", host.join("fast")).unwrap();
     fs_err::os::unix::fs::symlink("x".repeat(150), host.join("slow")).unwrap();
@@ -321,7 +293,7 @@ fn volumes_of_makefs_are_read_and_ours_look_the_same() {
             [("a", 5), ("sub/b", 8192), ("sub/inner/c", 300_000), ("double", 20_000_000)]
         {
             let found = tree.find(&TreePath::new(name.as_bytes()).unwrap()).unwrap();
-            assert!(content(&tree.node(found).kind) == noise(len, len as u32), "{name}");
+            assert!(content(&tree.node(found).kind) == noise(len, len as u64), "{name}");
         }
         let params = ffs::Params { version, big_endian: endian == "be", ..ffs::Params::default() };
         let ours = volume(&params, &tree, Room::Exactly(64 << 20));

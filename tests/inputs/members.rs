@@ -6,7 +6,8 @@ use vmimage::engine::Inputs;
 use vmimage::engine::base::tree::Time;
 use vmimage::engine::base::{Kind, Scratch, Silent};
 
-use crate::{field, resolve, sha256sum, shell, sources, spec};
+use crate::shell::shell;
+use crate::{field, resolve, sha256sum, sources, spec};
 
 /// Text that a compressor can make shorter, and a tree with a file, a link and a second name.
 fn made() -> tempfile::TempDir {

@@ -1,7 +1,6 @@
 //! What GNU tar, bsdtar, GNU cpio, zip and dpkg-deb write is what comes out.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use fs_err as fs;
@@ -11,6 +10,7 @@ use vmimage::engine::payload::{Summary, Unpack, unpack};
 
 use crate::made::{ALL, Wants, fill};
 use crate::rows::{Rows, assert_same, of_host, of_tree};
+use crate::shell::shell;
 
 pub(crate) fn empty() -> Tree {
     Tree::new(Meta::directory(Time::default()), Origin::new("root"))
@@ -28,19 +28,6 @@ pub(crate) fn unpacked(path: &Path, options: &Unpack) -> Result<(Tree, Summary),
     let origin = Origin::new("contents[0]");
     let summary = unpack(&mut tree, source(path), options, &scratch, &origin)?;
     Ok((tree, summary))
-}
-
-/// Runs a shell command in `directory`.
-pub(crate) fn shell(directory: &Path, package: &str, command: &str) {
-    let output = Command::new("bash")
-        .args(["-euc", &format!("set -o pipefail; {command}")])
-        .current_dir(directory)
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {said}; is {package} installed?");
 }
 
 /// A command writes `../archive` of the tree; what comes out is the tree, but for `change`.

@@ -5,7 +5,10 @@
 
 mod bad;
 mod foreign;
+mod forged;
 mod made;
 mod oci;
 mod options;
 mod rows;
+#[path = "../support/shell.rs"]
+mod shell;

@@ -9,10 +9,11 @@ use vmimage::engine::base::{Beneath, ByteSource, Error, Origin, Scratch};
 use vmimage::engine::payload::{Archive, Unpack, apply_layer, image_tree};
 use vmimage::oci::{Layout, Platform};
 
-use crate::bad::{Tar, entry};
-use crate::foreign::{empty, shell, source};
+use crate::foreign::{empty, source};
+use crate::forged::{Tar, entry};
 use crate::made::{ALL, Wants, fill};
 use crate::rows::{assert_same, of_host, of_tree};
+use crate::shell::shell;
 
 /// The tree of the image in a layout.
 fn tree(layout: &Layout, reference: Option<&str>) -> Result<Tree, Error> {

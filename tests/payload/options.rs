@@ -7,8 +7,9 @@ use vmimage::engine::base::Origin;
 use vmimage::engine::base::tree::{Time, TreePath};
 use vmimage::engine::payload::{Glob, Part, Times, Unpack, copy_tree, member};
 
-use crate::foreign::{empty, shell, unpacked};
+use crate::foreign::{empty, unpacked};
 use crate::rows::{Rows, of_tree};
+use crate::shell::shell;
 
 /// Devices and owners without being root: bsdtar takes them from a list.
 const LIST: &str = "#mtree\n\

@@ -4,11 +4,12 @@
 //! Tests nothing by itself.
 
 mod contents;
+mod partitions;
 
 /// All documents for rows, those of disks with contents too.
 pub(crate) fn cases()
 -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str, &'static str)> {
-    CASES.iter().chain(contents::CASES)
+    CASES.iter().chain(contents::CASES).chain(partitions::CASES)
 }
 
 /// All specs that are accepted.

@@ -4,31 +4,8 @@ use proptest::prelude::*;
 use vmimage::engine::base::{ByteSource, MemorySink, Work};
 use vmimage::engine::format::{FormatName, Output, Params, vdi, vhd, write as write_any};
 
-use crate::media::{Noise, Patched};
+use crate::random::{Most, medium, parts_and_holes};
 use crate::support::{LABEL, SILENT, all, bytes, open_bytes, plain, vdi_params, vhd_params};
-
-/// Gaps and runs as (gap, length, seed), laid out one after the other and cut at the end.
-fn medium() -> impl Strategy<Value = Patched> {
-    let run = (0u64..1_500_000, 1usize..150_000, any::<u64>());
-    let sectors = prop_oneof![0u64..16, 0u64..10_000];
-    (sectors, proptest::collection::vec(run, 0..8)).prop_map(|(sectors, runs)| {
-        let len = sectors * 512;
-        let (mut at, mut patches) = (0, Vec::new());
-        for (gap, size, seed) in runs {
-            at += gap;
-            let room = usize::try_from(len.saturating_sub(at)).unwrap();
-            let bytes = match seed % 4 {
-                0 => vec![0; size.min(room)],
-                _ => Noise(seed | 1).bytes(size.min(room)),
-            };
-            if !bytes.is_empty() {
-                patches.push((at, bytes));
-            }
-            at += size as u64;
-        }
-        Patched { name: "random", len, patches }
-    })
-}
 
 fn params() -> impl Strategy<Value = (FormatName, Params)> {
     use vhd::{Sizing, Subformat};
@@ -48,7 +25,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read(
-        medium in medium(),
+        medium in medium(Most { sectors: 10_000, runs: 8, gap: 1_500_000, run: 150_000 }),
         (format, params) in params(),
         window in (any::<u64>(), any::<u64>()),
     ) {
@@ -67,20 +44,6 @@ proptest! {
         prop_assert!(all(&*image).unwrap() == wanted);
         prop_assert!(image.check(&SILENT).unwrap().is_clean());
 
-        // Any part reads like the whole.
-        let from = window.0 % (image.len() + 1);
-        let len = window.1 % (image.len() - from + 1);
-        let part = usize::try_from(from).unwrap()..usize::try_from(from + len).unwrap();
-        let mut seen = vec![0xee; part.len()];
-        image.read_at(from, &mut seen).unwrap();
-        prop_assert!(seen == wanted[part]);
-
-        // What is outside of the extents is zero.
-        for extent in image.extents() {
-            let extent = usize::try_from(extent.start()).unwrap()
-                ..usize::try_from(extent.end()).unwrap();
-            wanted[extent].fill(0);
-        }
-        prop_assert!(wanted.iter().all(|byte| *byte == 0));
+        parts_and_holes(&*image, wanted, window);
     }
 }

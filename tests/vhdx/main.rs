@@ -9,8 +9,13 @@ mod media;
 #[expect(dead_code, reason = "check knows qcow2 only")]
 #[path = "../support/qemu_img.rs"]
 mod qemu_img;
+#[path = "../support/random.rs"]
+mod random;
+#[path = "../support/written.rs"]
+mod written;
 
 mod bad;
+mod bad_blocks;
 mod crash;
 mod log;
 mod mutation;

@@ -53,7 +53,7 @@ fn our_files_are_read_by_qemu_7zip_and_libvhdi() {
             assert!(libvhdi(&path, &at("vhdi")) == wanted, "{what}");
             // 7-Zip opens no disk that is not a multiple of 4096 bytes, QEMU's neither.
             if medium.len.is_multiple_of(4096) {
-                assert!(seven_zip(&path) == wanted, "{what}");
+                assert!(seven_zip(&path, "-tVHDX") == wanted, "{what}");
             }
             let image = open(&path);
             assert!(all(&*image).unwrap() == wanted, "{what}");

@@ -205,23 +205,44 @@ pub(in crate::cli) struct ConvertArgs {
     pub(in crate::cli) output: PathBuf,
 }
 
+/// How two images are read.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PairFlags {
+    /// A's format
+    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
+    from_a: Option<Container>,
+    /// B's format
+    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
+    from_b: Option<Container>,
+    /// Guess the formats that are not named from the images' first bytes
+    #[arg(long)]
+    detect: bool,
+    /// Unpack at most so much
+    #[arg(long, value_name = "SIZE", value_parser = limit, default_value = "1Ti")]
+    limit: ByteSize,
+    #[command(flatten)]
+    allow: AllowFlags,
+}
+
+impl PairFlags {
+    /// The flags of A and of B.
+    pub(in crate::cli) fn both(&self) -> [SourceFlags; 2] {
+        [self.from_a, self.from_b].map(|from| SourceFlags {
+            from,
+            detect: self.detect && from.is_none(),
+            unwrap: None,
+            disk: None,
+            limit: self.limit,
+            allow: self.allow.clone(),
+        })
+    }
+}
+
 /// Flags of `compare`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompareArgs {
-    /// A's format
-    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
-    pub(in crate::cli) from_a: Option<Container>,
-    /// B's format
-    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
-    pub(in crate::cli) from_b: Option<Container>,
-    /// Guess the formats that are not named from the images' first bytes
-    #[arg(long)]
-    pub(in crate::cli) detect: bool,
-    /// Unpack at most so much
-    #[arg(long, value_name = "SIZE", value_parser = limit, default_value = "1Ti")]
-    pub(in crate::cli) limit: ByteSize,
     #[command(flatten)]
-    pub(in crate::cli) allow: AllowFlags,
+    pub(in crate::cli) images: PairFlags,
     /// The lengths must be the same, too
     #[arg(long)]
     pub(in crate::cli) strict: bool,

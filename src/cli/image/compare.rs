@@ -2,11 +2,9 @@
 //!
 //! Writes nothing. Invariant: formats, holes and compression do not matter, bytes do.
 
-use std::path::Path;
-
 use serde_json::json;
 
-use super::args::{CompareArgs, Container, SourceFlags};
+use super::args::CompareArgs;
 use super::source::Opened;
 use crate::cli::DIFFERENT;
 use crate::cli::failure::Failures;
@@ -19,14 +17,8 @@ use crate::engine::format::first_difference;
 /// Runs the verb and returns the exit code.
 pub(in crate::cli) fn run(args: &CompareArgs, output: &Output) -> Result<u8, Failures> {
     let interrupt = Interrupt::listen()?;
-    let open = |path: &Path, from: Option<Container>| {
-        let detect = args.detect && from.is_none();
-        let CompareArgs { limit, allow, .. } = args;
-        let allow = allow.clone();
-        let flags = SourceFlags { from, detect, unwrap: None, disk: None, limit: *limit, allow };
-        Opened::open(path, &flags, &interrupt)
-    };
-    let (a, b) = (open(&args.a, args.from_a)?, open(&args.b, args.from_b)?);
+    let [a, b] = &args.images.both();
+    let (a, b) = (Opened::open(&args.a, a, &interrupt)?, Opened::open(&args.b, b, &interrupt)?);
     let shown = Shown::new(output, &interrupt, &a.name);
     let work = Work { threads: 0, progress: &shown };
     let sizes = [a.image.len(), b.image.len()];

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::image::args::{AllowFlags, Container, SourceFlags, container_parser, limit};
-use crate::units::ByteSize;
+use crate::cli::image::args::{PairFlags, SourceFlags};
 
 pub(in crate::cli) const LS_EXAMPLES: &str = "\
 Examples:
@@ -119,20 +118,8 @@ pub(in crate::cli) enum Aspect {
 /// Flags of `diff`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DiffArgs {
-    /// A's format
-    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
-    pub(in crate::cli) from_a: Option<Container>,
-    /// B's format
-    #[arg(long, value_name = "FORMAT", value_parser = container_parser())]
-    pub(in crate::cli) from_b: Option<Container>,
-    /// Guess the formats that are not named from the images' first bytes
-    #[arg(long)]
-    pub(in crate::cli) detect: bool,
-    /// Unpack at most so much
-    #[arg(long, value_name = "SIZE", value_parser = limit, default_value = "1Ti")]
-    pub(in crate::cli) limit: ByteSize,
     #[command(flatten)]
-    pub(in crate::cli) allow: AllowFlags,
+    pub(in crate::cli) images: PairFlags,
     /// Compare when files were changed, too, to the second
     #[arg(long)]
     pub(in crate::cli) times: bool,

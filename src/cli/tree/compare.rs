@@ -12,8 +12,9 @@ use super::args::Aspect;
 use super::cat::content;
 use super::entry::{encoded, shown, time, word};
 use super::ls::raw;
-use crate::engine::base::tree::{Kind, Node, NodeId, Step, Time, Tree, TreePath, Walk};
-use crate::engine::base::{Error, SectorSource, Silent, digest};
+use crate::cli::interrupt::Interrupt;
+use crate::engine::base::tree::{Kind, Node, NodeId, Time, Tree, TreePath, Walk};
+use crate::engine::base::{Error, SectorSource, digest};
 
 /// Bytes compared at once.
 const BATCH: u64 = 1 << 20;
@@ -90,12 +91,12 @@ pub(super) fn trees(
     a: &Tree,
     b: &Tree,
     rules: &Rules,
-    check: &dyn Fn() -> Result<(), Error>,
+    interrupt: &Interrupt,
 ) -> Result<Vec<Difference>, Error> {
     let (mut left, mut right) = (a.walk().peekable(), b.walk().peekable());
     let mut found = Vec::new();
     loop {
-        check()?;
+        interrupt.check()?;
         match ordered(&mut left, &mut right) {
             None => return Ok(found),
             Some(Ordering::Less) => {
@@ -106,7 +107,13 @@ pub(super) fn trees(
             }
             Some(Ordering::Equal) => {
                 let (Some(one), Some(other)) = (left.next(), right.next()) else { continue };
-                found.extend(step(a, b, &one, &other, rules)?);
+                let fields =
+                    nodes((a, one.node), (b, other.node), rules, interrupt).map_err(|e| {
+                        Error::new(e.kind(), format!("{}: {e}", shown(&raw(&one.path))))
+                    })?;
+                if !fields.is_empty() {
+                    found.push(Difference::Changed(one.path, fields));
+                }
             }
         }
     }
@@ -123,23 +130,12 @@ fn ordered(a: &mut Peekable<Walk<'_>>, b: &mut Peekable<Walk<'_>>) -> Option<Ord
     }
 }
 
-fn step(
-    a: &Tree,
-    b: &Tree,
-    one: &Step,
-    other: &Step,
-    rules: &Rules,
-) -> Result<Option<Difference>, Error> {
-    let fields = nodes((a, one.node), (b, other.node), rules)
-        .map_err(|e| Error::new(e.kind(), format!("{}: {e}", shown(&raw(&one.path)))))?;
-    Ok((!fields.is_empty()).then(|| Difference::Changed(one.path.clone(), fields)))
-}
-
 /// How two nodes differ.
 pub(super) fn nodes(
     (a, one): (&Tree, NodeId),
     (b, other): (&Tree, NodeId),
     rules: &Rules,
+    interrupt: &Interrupt,
 ) -> Result<Vec<Field>, Error> {
     let (a, b) = (a.node(one), b.node(other));
     let mut fields = Vec::new();
@@ -175,8 +171,8 @@ pub(super) fn nodes(
     if rules.counts(Aspect::Content) {
         put("size", a.len().into(), b.len().into());
         let (a, b) = (content(a)?, content(b)?);
-        if a.len() != b.len() || !same(&*a, &*b)? {
-            put("content", digest(&*a, &Silent)?.into(), digest(&*b, &Silent)?.into());
+        if a.len() != b.len() || !same(&*a, &*b, interrupt)? {
+            put("content", digest(&*a, interrupt)?.into(), digest(&*b, interrupt)?.into());
         }
     }
     Ok(fields)
@@ -203,10 +199,11 @@ fn device(node: &Node) -> Value {
 }
 
 /// Whether two sources of one length have the same bytes. What is a hole in both is not read.
-fn same(a: &dyn SectorSource, b: &dyn SectorSource) -> Result<bool, Error> {
+fn same(a: &dyn SectorSource, b: &dyn SectorSource, interrupt: &Interrupt) -> Result<bool, Error> {
     let (mut one, mut other) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < a.len() {
+        interrupt.check()?;
         let next = |source: &dyn SectorSource| source.next_extent(at).map(|extent| extent.start());
         let start = [next(a), next(b)].into_iter().flatten().min();
         let Some(start) = start.map(|start| start.max(at)).filter(|start| *start < a.len()) else {

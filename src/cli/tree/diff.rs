@@ -11,7 +11,7 @@ use super::compare::{Difference, Rules, nodes, trees};
 use super::place::{Files, Place};
 use crate::cli::DIFFERENT;
 use crate::cli::failure::Failures;
-use crate::cli::image::args::{Container, SourceFlags};
+use crate::cli::image::args::SourceFlags;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Output;
 use crate::engine::base::tree::{NodeId, Tree, TreePath};
@@ -20,19 +20,16 @@ use crate::engine::base::{Error, Origin};
 /// Runs the verb and returns the exit code.
 pub(in crate::cli) fn run(args: &DiffArgs, output: &Output) -> Result<u8, Failures> {
     let interrupt = Interrupt::listen()?;
-    let open = |text: &OsStr, from: Option<Container>| {
+    let open = |text: &OsStr, flags: &SourceFlags| {
         let place = Place::of(text)?;
-        let detect = args.detect && from.is_none();
-        let allow = args.allow.clone();
-        let flags =
-            SourceFlags { from, detect, unwrap: None, disk: None, limit: args.limit, allow };
-        let files = place.open(&flags, &interrupt)?;
+        let files = place.open(flags, &interrupt)?;
         let node = files.node(&place, true)?;
         Ok::<_, Failures>((files, node))
     };
-    let (a, b) = (open(&args.a, args.from_a)?, open(&args.b, args.from_b)?);
+    let [a, b] = &args.images.both();
+    let (a, b) = (open(&args.a, a)?, open(&args.b, b)?);
     let rules = Rules { times: args.times, ignore: args.ignore.clone() };
-    let found = compared(&a, &b, &rules, &|| interrupt.check())?;
+    let found = compared(&a, &b, &rules, &interrupt)?;
     for (files, _) in [&a, &b] {
         files.opened.unchanged().map_err(|e| files.opened.fail(&e))?;
     }
@@ -52,14 +49,14 @@ fn compared(
     (a, one): &(Files, NodeId),
     (b, other): &(Files, NodeId),
     rules: &Rules,
-    check: &dyn Fn() -> Result<(), Error>,
+    interrupt: &Interrupt,
 ) -> Result<Vec<Difference>, Failures> {
     let is_directory = |files: &Files, id| files.tree.node(id).kind.is_directory();
     if is_directory(a, *one) && is_directory(b, *other) {
         let (a, b) = (below(&a.tree, *one)?, below(&b.tree, *other)?);
-        return Ok(trees(&a, &b, rules, check)?);
+        return Ok(trees(&a, &b, rules, interrupt)?);
     }
-    let fields = nodes((&a.tree, *one), (&b.tree, *other), rules)?;
+    let fields = nodes((&a.tree, *one), (&b.tree, *other), rules, interrupt)?;
     let changed = (!fields.is_empty()).then(|| Difference::Changed(TreePath::default(), fields));
     Ok(changed.into_iter().collect())
 }

@@ -152,7 +152,7 @@ pub(super) fn look(
         let view = target::View { accepted, observed, facts, wanted };
         let step = match target::looking(&view, count) {
             Ok(digests) => return Ok(digests),
-            Err(step) => step,
+            Err(step) => *step,
         };
         let state = match step.state {
             State::Working(Reason::Building, message) => {

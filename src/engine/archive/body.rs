@@ -3,11 +3,10 @@
 //! Copies nothing. Invariant: a body never yields a byte outside of its archive; between the pieces
 //! of a sparse one there are zeros that nobody reads.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::base::{Content, Error, Extent, Kind, SectorSource, within};
+use crate::engine::base::{Content, Error, Extent, Kind, Pieced, SectorSource, within};
 
 /// A part of an archive.
 #[derive(Clone, Debug)]
@@ -77,89 +76,24 @@ pub struct Piece {
     pub len: u64,
 }
 
-/// A sparse file: its pieces lie in the archive one after the other.
-pub struct Pieces {
-    source: Arc<dyn SectorSource>,
-    len: u64,
-    /// In order, not overlapping, none of them empty; with the place in the archive.
-    pieces: Box<[(Extent, u64)]>,
-}
-
-impl fmt::Debug for Pieces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pieces({} bytes, {} pieces)", self.len, self.pieces.len())
-    }
-}
-
-impl Pieces {
-    /// A file of `len` bytes whose pieces lie in `stored`. None if the pieces are out of order, go
-    /// beyond the file's end, or do not fill `stored`.
-    #[must_use]
-    pub fn new(stored: &Part, len: u64, map: &[Piece]) -> Option<Self> {
-        let (mut before, mut from) = (0, 0u64);
-        let mut pieces = Vec::with_capacity(map.len());
-        for piece in map {
-            let end = piece.at.checked_add(piece.len)?;
-            if piece.at < before || end > len {
-                return None;
-            }
-            before = end;
-            if let Some(extent) = Extent::new(piece.at, end) {
-                pieces.push((extent, stored.offset.checked_add(from)?));
-            }
-            from = from.checked_add(piece.len)?;
+/// A sparse file of `len` bytes whose pieces lie in `stored` one after the other. None if the pieces
+/// are out of order, go beyond the file's end, or do not fill `stored`.
+#[must_use]
+pub fn sparse(stored: &Part, len: u64, map: &[Piece]) -> Option<Pieced> {
+    let (mut before, mut from) = (0, 0u64);
+    let mut pieces = Vec::with_capacity(map.len());
+    for piece in map {
+        let end = piece.at.checked_add(piece.len)?;
+        if piece.at < before || end > len {
+            return None;
         }
-        let source = Arc::clone(&stored.source);
-        (from == stored.len).then(|| Self { source, len, pieces: pieces.into() })
-    }
-
-    /// The pieces that end behind `offset`.
-    fn behind(&self, offset: u64) -> &[(Extent, u64)] {
-        let first = self.pieces.partition_point(|(extent, _)| extent.end() <= offset);
-        self.pieces.get(first..).unwrap_or_default()
-    }
-}
-
-impl SectorSource for Pieces {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = within(self.len, offset, buffer.len(), Kind::Damaged)?;
-        buffer.fill(0);
-        let Some(wanted) = Extent::new(offset, end) else { return Ok(()) };
-        for (extent, from) in self.behind(offset) {
-            let Some(both) = extent.intersect(wanted) else { break };
-            // OK to cast: both lie inside the buffer.
-            let range = (both.start() - offset) as usize..(both.end() - offset) as usize;
-            let part = buffer.get_mut(range).unwrap_or_default();
-            self.source.read_at(from + (both.start() - extent.start()), part)?;
+        before = end;
+        if let Some(extent) = Extent::new(piece.at, end) {
+            pieces.push((extent, stored.offset.checked_add(from)?));
         }
-        Ok(())
+        from = from.checked_add(piece.len)?;
     }
-
-    fn next_extent(&self, offset: u64) -> Option<Extent> {
-        for (extent, from) in self.behind(offset) {
-            let start = extent.start().max(offset);
-            let inner = self.source.next_extent(from + (start - extent.start()))?;
-            // What the archive's own file leaves out is a hole, too.
-            let begin = extent.start().checked_add(inner.start().checked_sub(*from)?)?;
-            let end = extent.start().checked_add(inner.end().checked_sub(*from)?)?;
-            let found = Extent::new(begin.max(start), end.min(extent.end()));
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
-
-    fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
-        let (extent, from) = self.behind(offset).first()?;
-        let inside = offset.checked_sub(extent.start())?;
-        let (path, at, len) = self.source.file_range_at(from + inside)?;
-        Some((path, at, len.min(extent.len() - inside)))
-    }
+    (from == stored.len).then(|| Pieced::new(Arc::clone(&stored.source), len, pieces))
 }
 
 #[cfg(test)]
@@ -187,16 +121,16 @@ mod tests {
     #[test]
     fn pieces_are_put_where_they_belong() {
         let map = [Piece { at: 2, len: 3 }, Piece { at: 5, len: 0 }, Piece { at: 8, len: 1 }];
-        let sparse = Pieces::new(&part(1, 4).unwrap(), 12, &map).unwrap();
+        let file = sparse(&part(1, 4).unwrap(), 12, &map).unwrap();
         let whole = b"\0\x00123\0\0\x004\0\0\0";
         for start in 0..=12 {
             for end in start..=12 {
                 let mut bytes = vec![0xff; end - start];
-                sparse.read_at(start as u64, &mut bytes).unwrap();
+                file.read_at(start as u64, &mut bytes).unwrap();
                 assert_eq!(bytes, &whole[start..end]);
             }
         }
-        let covered: Vec<_> = sparse.extents().flat_map(Extent::range).collect();
+        let covered: Vec<_> = file.extents().flat_map(Extent::range).collect();
         assert_eq!(covered, [2, 3, 4, 8]);
     }
 
@@ -212,7 +146,7 @@ mod tests {
             vec![piece(u64::MAX, 4)],
             vec![piece(0, u64::MAX), piece(0, 5)],
         ] {
-            assert!(Pieces::new(&part(0, 4).unwrap(), 12, &bad).is_none(), "{bad:?}");
+            assert!(sparse(&part(0, 4).unwrap(), 12, &bad).is_none(), "{bad:?}");
         }
     }
 }

@@ -10,5 +10,5 @@ mod entry;
 pub mod tar;
 pub mod zip;
 
-pub use body::{Part, Piece, Pieces};
+pub use body::{Part, Piece, sparse};
 pub use entry::{Entries, Entry, Form, Format};

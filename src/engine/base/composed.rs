@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use super::{Content, Error, Extent, Kind, Origin, SectorSource, read_exact_at, within};
+use super::{
+    Content, Error, Extent, Kind, Origin, SectorSource, read_exact_at, read_pieces, within,
+};
 
 /// A content with its place.
 #[derive(Clone, Debug)]
@@ -50,18 +52,12 @@ impl SectorSource for Composed {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = within(self.len, offset, buffer.len(), Kind::Io)?;
-        buffer.fill(0);
-        let Some(wanted) = Extent::new(offset, end) else { return Ok(()) };
-        for region in self.regions.iter().skip(self.first_after(offset)) {
-            let Some(common) = region.extent.intersect(wanted) else { break };
-            let into = (common.start() - offset) as usize..(common.end() - offset) as usize;
-            let from = common.start() - region.extent.start();
-            if let Some(part) = buffer.get_mut(into) {
-                read_content(&region.content, from, part).map_err(|e| e.at(&region.origin))?;
-            }
-        }
-        Ok(())
+        within(self.len, offset, buffer.len(), Kind::Io)?;
+        let regions = self.regions.iter().skip(self.first_after(offset));
+        let pieces = regions.map(|region| (region.extent, region));
+        read_pieces(pieces, offset, buffer, |region, from, part| {
+            read_content(&region.content, from, part).map_err(|e| e.at(&region.origin))
+        })
     }
 
     fn next_extent(&self, offset: u64) -> Option<Extent> {

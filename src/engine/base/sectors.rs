@@ -100,6 +100,15 @@ pub fn read_exact_at(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> Result<(),
     Ok(())
 }
 
+/// Copies what `bytes` has from `offset` on to the front of `buffer`; the rest of it stays.
+pub fn copy_held(bytes: &[u8], offset: u64, buffer: &mut [u8]) {
+    let held = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+    let held = held.unwrap_or_default();
+    let len = held.len().min(buffer.len());
+    let (into, _) = buffer.split_at_mut(len);
+    into.copy_from_slice(held.get(..len).unwrap_or_default());
+}
+
 /// Whether all bytes are zero. Checks 16 bytes at a time.
 #[must_use]
 pub fn is_zero(bytes: &[u8]) -> bool {
@@ -122,6 +131,20 @@ mod tests {
             assert!(source.read_at(offset, &mut buffer).is_err(), "{offset}");
         }
         assert_eq!(source.extents().collect::<Vec<_>>(), [Extent::new(0, 10).unwrap()]);
+    }
+
+    #[test]
+    fn what_is_held_is_copied_and_the_rest_stays() {
+        for (offset, wanted) in
+            [(0, *b"0123"), (2, *b"23__"), (3, *b"3___"), (4, *b"____"), (u64::MAX, *b"____")]
+        {
+            let mut buffer = *b"____";
+            copy_held(&b"0123"[..], offset, &mut buffer);
+            assert_eq!(buffer, wanted, "{offset}");
+        }
+        let mut buffer = *b"__";
+        copy_held(b"0123", 1, &mut buffer);
+        assert_eq!(&buffer, b"12");
     }
 
     #[test]

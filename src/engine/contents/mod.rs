@@ -7,6 +7,7 @@
 //! Writes no filesystem. Invariants: later steps win; what is put below another partition's
 //! mountPath lies in that partition alone; owner and mode never come from the user who builds.
 
+mod disk;
 mod nodes;
 mod sets;
 mod step;

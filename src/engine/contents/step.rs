@@ -2,7 +2,7 @@
 //!
 //! Invariant: a step that cannot be applied whole is an error; there is no half a step.
 
-use super::{Context, nodes, sets, tables};
+use super::{Context, disk, nodes, sets, tables};
 use crate::engine::base::tree::Tree;
 use crate::engine::base::{Error, Kind};
 use crate::manifest::FieldPath;
@@ -19,6 +19,7 @@ pub(super) fn apply(
     match step {
         Step { archive: Some(it), .. } => sets::archive(tree, it, &at("archive"), context),
         Step { image: Some(it), .. } => sets::image(tree, it, &at("image"), context),
+        Step { from_image: Some(it), .. } => disk::from_image(tree, it, &at("fromImage"), context),
         Step { service: Some(it), .. } => sets::service(tree, it, &at("service"), context),
         Step { remove: Some(it), .. } => sets::remove(tree, it, &at("remove")),
         Step { file: Some(it), .. } => nodes::file(tree, it, &at("file"), context),

@@ -114,8 +114,14 @@ pub fn arrange(ground: &Ground, wishes: &[Wish]) -> Result<Arranged, Error> {
     let Some(grows) = wishes.iter().position(|wish| wish.grow) else {
         return Ok(Arranged { len, ..least });
     };
-    // What is left, down to whole units, goes to the one that grows; later ones move.
+    // What is left, down to whole units, goes to the one that grows; later ones move. Then it takes
+    // what is between it and the next one, or the table at the end, too.
     let more = (len - least.len) / ground.align * ground.align;
+    let arranged = pack(ground, wishes, Some((grows, more)))?;
+    let end = arranged.places.get(grows).map_or(0, |place| place.extent.end());
+    let next = arranged.places.get(grows + 1);
+    let stop = next.map(|next| next.record.unwrap_or(next.extent.start()));
+    let more = more + stop.unwrap_or(len - ground.tail()).saturating_sub(end);
     let arranged = pack(ground, wishes, Some((grows, more)))?;
     Ok(Arranged { len, ..arranged })
 }
@@ -268,7 +274,13 @@ mod tests {
         // 10 MiB - 33 sectors: the third ends in the last whole unit before them.
         let wanted = [(1, MIB, 2 * MIB), (2, 2 * MIB, 8 * MIB), (3, 8 * MIB, 9 * MIB)];
         assert_eq!((spans(&gpt), gpt.len), (wanted.to_vec(), 10 * MIB));
-        wishes[2].grow = true;
+        // Odd sizes: it ends where the next one begins, or where the table at the end does.
+        wishes[1].size = MIB - 512;
+        assert_eq!(spans(&arrange(&ground(Scheme::Gpt, Some(10 * MIB)), &wishes).unwrap()), wanted);
+        wishes.pop();
+        let gpt = arrange(&ground(Scheme::Gpt, Some(10 * MIB)), &wishes).unwrap();
+        assert_eq!(spans(&gpt), [wanted[0], (2, 2 * MIB, 10 * MIB - 33 * 512)]);
+        wishes.push(Wish { grow: true, ..wish(MIB) });
         let error = arrange(&ground(Scheme::Gpt, None), &wishes).unwrap_err();
         assert!(error.to_string().contains("takes the rest of the disk already"), "{error}");
     }

@@ -9,7 +9,7 @@ use zerocopy::FromBytes as _;
 
 use super::ondisk::{GnuRest, SparseBlock, SparsePiece, number};
 use super::{BLOCK, pax};
-use crate::engine::archive::{Part, Piece, Pieces};
+use crate::engine::archive::{Part, Piece, sparse};
 use crate::engine::base::{Content, Error, SectorSource};
 
 /// Pieces of one file.
@@ -119,6 +119,6 @@ pub(super) fn content(
     map: &[Piece],
 ) -> Option<Content> {
     let stored = Part::new(Arc::clone(source), body, stored).ok()?;
-    let pieces = Pieces::new(&stored, real, map)?;
+    let pieces = sparse(&stored, real, map)?;
     Some(Content::Sectors(Arc::new(pieces)))
 }

@@ -4,15 +4,13 @@
 //! Knows no tree. Invariants: fixed pieces are in order and do not overlap; block `n` for contents
 //! is the n-th that no fixed piece takes.
 
-use super::features::{B64, FLEX_BG, Features, RESIZE_INODE, SPARSE_SUPER};
-use super::ondisk::{DESC_SIZE, DESC_SIZE_64};
+use super::features::FLEX_BG;
+use super::shape::Shape;
 
 /// Groups whose bitmaps and tables lie together under `flex_bg`: 2 to this power, as mke2fs does.
 pub(super) const LOG_FLEX: u8 = 4;
 /// What the last group must hold beside its own metadata, or it is left out: as mke2fs does.
 const LEAST_LAST: u64 = 50;
-/// A filesystem may grow to so many times its blocks before descriptors need `meta_bg`.
-const GROWTH: u64 = 1024;
 
 /// What a fixed piece is; each names its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +42,6 @@ pub(super) struct Group {
     pub(super) inode_table: u64,
 }
 
-/// What decides all places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub(super) features: Features,
-    pub(super) block_size: u32,
-    pub(super) inode_size: u16,
-    /// At least so many.
-    pub(super) inodes: u64,
-    pub(super) blocks: u64,
-}
-
 /// All places.
 #[derive(Debug)]
 pub(super) struct Geometry {
@@ -69,71 +56,6 @@ pub(super) struct Geometry {
     pub(super) reserved: u64,
     pub(super) groups: Vec<Group>,
     fixed: Vec<Fixed>,
-}
-
-impl Shape {
-    pub(super) fn bytes(&self) -> u64 {
-        u64::from(self.block_size)
-    }
-
-    fn per_group(&self) -> u64 {
-        self.bytes() * 8
-    }
-
-    fn first(&self) -> u64 {
-        u64::from(self.block_size == 1024)
-    }
-
-    fn desc_size(&self) -> usize {
-        if self.features.has(B64) { DESC_SIZE_64 } else { DESC_SIZE }
-    }
-
-    fn desc_blocks(&self, groups: u64) -> u64 {
-        (groups * self.desc_size() as u64).div_ceil(self.bytes())
-    }
-
-    /// Blocks kept free behind the descriptors, so that a mounted filesystem can grow.
-    fn reserved(&self, blocks: u64, desc_blocks: u64) -> u64 {
-        if !self.features.has(RESIZE_INODE) {
-            return 0;
-        }
-        let most = blocks.saturating_mul(GROWTH).min(u64::from(u32::MAX));
-        let groups = (most.saturating_sub(self.first())).div_ceil(self.per_group());
-        // At least one: the feature without a block is an error for e2fsck.
-        self.desc_blocks(groups).saturating_sub(desc_blocks).clamp(1, self.bytes() / 4)
-    }
-
-    fn has_super(&self, group: u64) -> bool {
-        !self.features.has(SPARSE_SUPER) || is_sparse_group(group)
-    }
-
-    /// Inodes of each group: whole blocks of the table, and whole bytes of the bitmap; none if that
-    /// is more than a bitmap has.
-    fn inodes_per_group(&self, groups: u64) -> Option<u32> {
-        let in_block = self.bytes() / u64::from(self.inode_size);
-        let unit = in_block.max(8);
-        let wanted = self.inodes.max(16).div_ceil(groups).next_multiple_of(unit);
-        let most = self.per_group().min(u64::from(u32::MAX) / groups);
-        u32::try_from(wanted).ok().filter(|_| wanted <= most)
-    }
-
-    /// Blocks below which a bitmap for each group cannot have all inodes.
-    pub(super) fn least(&self) -> u64 {
-        let groups = self.inodes.div_ceil(self.per_group());
-        self.first() + groups.saturating_sub(1) * self.per_group()
-    }
-}
-
-/// Whether a group has copies under `sparse_super`: 0, 1 and powers of 3, 5 and 7.
-pub(super) fn is_sparse_group(group: u64) -> bool {
-    let power = |base: u64| {
-        let mut at = base;
-        while at < group {
-            at *= base;
-        }
-        at == group
-    };
-    group <= 1 || power(3) || power(5) || power(7)
 }
 
 impl Geometry {
@@ -348,6 +270,8 @@ impl Room<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::features::Features;
+    use super::super::shape::is_sparse_group;
     use super::super::{Params, Variant};
     use super::*;
 

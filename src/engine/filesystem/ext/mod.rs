@@ -18,6 +18,7 @@ mod plan;
 mod read;
 mod rows;
 mod runs;
+mod shape;
 mod write;
 mod xattr;
 

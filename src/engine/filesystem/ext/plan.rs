@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::dir::Style;
 use super::features::{B64, CSUM, DIR_INDEX, FILETYPE, Features, JOURNAL};
-use super::geometry::{Geometry, Shape};
+use super::geometry::Geometry;
 use super::hash::NameHash;
 use super::rows::{Rows, Rules};
+use super::shape::Shape;
 use super::{Base, Inodes, Params};
 use crate::engine::base::tree::{Kind as NodeKind, Time, Tree};
 use crate::engine::base::{Error, Kind};

@@ -5,6 +5,7 @@
 //! refused. Invariant: a file lies in one run of clusters, in the order of the names.
 
 mod boot;
+mod choice;
 mod directory;
 mod geometry;
 mod identity;

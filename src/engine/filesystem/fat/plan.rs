@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::boot::{BootCode, Marks};
-use super::geometry::{self, Frame, Geometry, Row, clusters_for};
+use super::choice::{Row, rows};
+use super::geometry::{Frame, Geometry, clusters_for};
 use super::identity::{label, serial};
 use super::ondisk::{ENTRY, MAX_ENTRIES};
 use super::write::Image;
@@ -208,7 +209,7 @@ impl Layout {
 
     /// The volume's geometry and bytes.
     fn size(&self, frame: &Frame<'_>, room: Room) -> Result<(Geometry, u64), Error> {
-        let rows = geometry::rows(frame);
+        let rows = rows(frame);
         let floppy = frame.params.floppy.map(|floppy| floppy.shape().sectors * 512);
         let exactly = match (room, floppy) {
             (Room::Exactly(bytes), Some(floppy)) if bytes != floppy => {

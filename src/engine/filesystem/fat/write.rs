@@ -11,7 +11,9 @@ use super::ondisk::ENTRY;
 use super::plan::{Holds, Layout, Piece};
 use super::{Bits, directory};
 use crate::engine::base::tree::Kind as NodeKind;
-use crate::engine::base::{Content, Error, Extent, Kind, SectorSource, read_exact_at, within};
+use crate::engine::base::{
+    Content, Error, Extent, Kind, SectorSource, copy_held, read_exact_at, within,
+};
 
 /// A volume.
 #[derive(Debug)]
@@ -104,14 +106,16 @@ impl Image {
     /// Fills `into` with the bytes of one part from `from` on.
     fn fill(&self, part: &Part, from: u64, into: &mut [u8]) -> Result<(), Error> {
         match part {
-            Part::Reserved => copy(&self.front, from, into),
+            Part::Reserved => copy_held(&self.front, from, into),
             Part::Fat(at) => self.fat(*at, into),
-            Part::Root => copy(&self.directory(0)?, from, into),
+            Part::Root => copy_held(&self.directory(0)?, from, into),
             Part::Nothing => {}
             Part::Piece(at) => {
                 let holds = self.layout.pieces.get(*at).map(|piece| piece.holds);
                 match holds {
-                    Some(Holds::Directory(number)) => copy(&self.directory(number)?, from, into),
+                    Some(Holds::Directory(number)) => {
+                        copy_held(&self.directory(number)?, from, into)
+                    }
                     Some(Holds::Item(item)) => self.file(item, from, into)?,
                     None => {}
                 }
@@ -163,7 +167,7 @@ impl Image {
                 bytes.extend(entries.iter().flat_map(low));
             }
         }
-        copy(&bytes, from - first * bits / 8, into);
+        copy_held(&bytes, from - first * bits / 8, into);
     }
 
     /// The entries of clusters `first` to `end`, with all bits that a type may have.
@@ -223,13 +227,6 @@ impl Image {
         }?;
         Extent::new(begin + inner.start(), begin + inner.end())
     }
-}
-
-/// Copies what `bytes` has from `from` on; the rest stays.
-fn copy(bytes: &[u8], from: u64, into: &mut [u8]) {
-    let from = usize::try_from(from).unwrap_or(usize::MAX);
-    let held = bytes.get(from..).unwrap_or_default();
-    into.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
 }
 
 impl SectorSource for Image {

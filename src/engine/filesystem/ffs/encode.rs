@@ -7,7 +7,7 @@ use super::geometry::Geometry;
 use super::map::{Map, roots};
 use super::ondisk::{DIR_BLOCK, DIRECT, Fields, LINKS};
 use super::plan::{Layout, Row};
-use crate::engine::base::tree::{Device, Kind as NodeKind, Node};
+use crate::engine::base::tree::{Device, Kind as NodeKind, Node, Tree};
 
 /// Whether a link's text lies in its inode.
 pub(super) fn inline(geometry: &Geometry, target: &[u8]) -> bool {
@@ -89,13 +89,13 @@ const fn packed(device: Device) -> u32 {
     (device.major << 8 & 0x000F_FF00) | (device.minor << 12 & 0xFFF0_0000) | (device.minor & 0xFF)
 }
 
-fn links(layout: &Layout, node: &Node) -> u16 {
-    let below = |id| u32::from(layout.tree.node(id).kind.is_directory());
-    let count = match node.entries() {
+/// Names of a node; a directory has its own, its `.`, and the `..` of those in it.
+pub(super) fn links(tree: &Tree, node: &Node) -> u32 {
+    let below = |id| u32::from(tree.node(id).kind.is_directory());
+    match node.entries() {
         Some(entries) => 2 + entries.values().map(|id| below(*id)).sum::<u32>(),
         None => node.names(),
-    };
-    u16::try_from(count.min(32767)).unwrap_or(32767)
+    }
 }
 
 /// The inode of a row.
@@ -104,7 +104,8 @@ pub(super) fn inode(layout: &Layout, row: &Row) -> Vec<u8> {
     let (wide, node, map) = (geometry.wide, layout.tree.node(row.node), layout.map(row));
     let mut fields = Fields::new(geometry.inode_size() as usize, layout.params.big_endian);
     fields.u16(0, format(&node.kind) | node.meta.mode);
-    fields.u16(2, links(layout, node));
+    // A plan has no more than LINK_MAX.
+    fields.u16(2, u16::try_from(links(&layout.tree, node)).unwrap_or(u16::MAX));
     let len = if node.kind.is_directory() { layout.stored(row) } else { node.len() };
     let sectors = (map.count * geometry.frag + map.tail) * (geometry.fragment / 512);
     let time = node.meta.modified;

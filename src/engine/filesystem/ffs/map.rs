@@ -2,7 +2,7 @@
 //!
 //! Source: NetBSD, sys/ufs/ufs/ufs_bmap.c. Blocks are counted from the file's own first one.
 //! Invariant: an indirect block lies right before the first data block that it leads to, so one
-//! that leads to holes alone does not exist.
+//! that leads to holes alone does not exist; a file's last block is no hole.
 
 use super::geometry::Geometry;
 use super::ondisk::{DIRECT, INDIRECT};
@@ -64,6 +64,11 @@ impl Map {
                     }
                     add(from, end);
                     done = end.max(done + 1);
+                }
+                // ufs_inode.c, ffs_truncate: the last block is always there, so that a check of the
+                // volume (FreeBSD's fsck_ffs) does not cut a file that ends with a hole.
+                if tail == 0 && done < whole {
+                    add(whole - 1, whole);
                 }
             }
             _ => add(0, whole),

@@ -1,8 +1,9 @@
 //! FFS of NetBSD and FreeBSD, versions 1 (UFS1) and 2 (UFS2), in either byte order.
 //!
-//! Extended attributes are refused. Devices have their numbers as NetBSD packs them. Invariants:
-//! data lies in the order of the tree, each directory before its files; blocks of a file that are
-//! holes take no room.
+//! Extended attributes are refused. Devices have their numbers as NetBSD packs them. Version 1 has
+//! 32 bits for a time: earlier and later ones become the first and the last. Invariants: data lies in
+//! the order of the tree, each directory before its files; blocks of a file that are holes take no
+//! room, but for the last one.
 
 mod encode;
 mod geometry;

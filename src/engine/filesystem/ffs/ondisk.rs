@@ -50,6 +50,15 @@ impl Fields {
     }
 }
 
+/// sys/syslimits.h, `LINK_MAX`.
+pub(super) const LINK_MAX: u32 = 32767;
+
+/// sys/types.h, `makedev`: 12 bits of a device's number.
+pub(super) const MAJOR_MAX: u32 = 0xFFF;
+
+/// 20 bits.
+pub(super) const MINOR_MAX: u32 = 0xF_FFFF;
+
 /// The lower half: of numbers that were checked to fit, and of masks.
 pub(super) const fn low(value: u64) -> u32 {
     (value & 0xFFFF_FFFF) as u32

@@ -4,15 +4,16 @@
 //! blocks are one run of data blocks; tails of several files share a block.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::Params;
-use super::encode::{blocked, inline};
+use super::encode::{blocked, inline, links};
 use super::geometry::Geometry;
 use super::map::Map;
-use super::ondisk::ROOT;
+use super::ondisk::{LINK_MAX, MAJOR_MAX, MINOR_MAX, ROOT};
 use super::write::Image;
 use crate::engine::base::tree::{Kind as NodeKind, NodeId, Time, Tree};
 use crate::engine::base::{Content, Error, Extent, Kind, Placement, SectorSource};
@@ -91,6 +92,7 @@ impl Layout {
     fn number(&mut self) -> Result<(), Error> {
         let tree = Arc::clone(&self.tree);
         let row = |node, parent| Row { node, parent, start: 0, count: 0, tail: (0, 0) };
+        possible(&tree, Tree::ROOT, &"/")?;
         self.rows.push(row(Tree::ROOT, ROOT));
         if let Some(inode) = self.inodes.get_mut(Tree::ROOT.index()) {
             *inode = ROOT;
@@ -103,15 +105,7 @@ impl Layout {
                 else {
                     continue;
                 };
-                let node = tree.node(*id);
-                if node.attributes.is_some() {
-                    let message = format!("{name} has extended attributes, which FFS has not here");
-                    return Err(Error::new(Kind::Document, message).at(tree.origin(*id)));
-                }
-                if node.names() > 32767 {
-                    let message = format!("{name} has {} names, FFS has 32767", node.names());
-                    return Err(Error::new(Kind::Document, message).at(tree.origin(*id)));
-                }
+                possible(&tree, *id, name)?;
                 *inode = self.rows.len() as u32 + ROOT;
                 self.rows.push(row(*id, own));
             }
@@ -288,6 +282,39 @@ impl Planned for Plan {
         self.layout.settle(place)?;
         Ok(Arc::new(Image::new(self.layout, self.len)))
     }
+}
+
+/// Refuses a node that an inode cannot hold.
+fn possible(tree: &Tree, id: NodeId, name: &dyn Display) -> Result<(), Error> {
+    let node = tree.node(id);
+    let refused = |message: String| {
+        Err(Error::new(Kind::Document, format!("{name} {message}")).at(tree.origin(id)))
+    };
+    if node.attributes.is_some() {
+        return refused("has extended attributes, which FFS has not here".to_owned());
+    }
+    match &node.kind {
+        NodeKind::Directory(_) => {
+            let names = links(tree, node);
+            if names > LINK_MAX {
+                let (below, most) = (names - 2, LINK_MAX - 2);
+                return refused(format!("has {below} directories in it, FFS has at most {most}"));
+            }
+        }
+        NodeKind::CharDevice(device) | NodeKind::BlockDevice(device)
+            if device.major > MAJOR_MAX || device.minor > MINOR_MAX =>
+        {
+            return refused(format!(
+                "is device {}:{}, FFS has at most {MAJOR_MAX}:{MINOR_MAX}",
+                device.major, device.minor
+            ));
+        }
+        _ if node.names() > LINK_MAX => {
+            return refused(format!("has {} names, FFS has {LINK_MAX}", node.names()));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The id: 16 hexadecimal digits, or out of the seed.

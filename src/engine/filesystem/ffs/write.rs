@@ -13,7 +13,9 @@ use super::map::{Holds, Map};
 use super::ondisk::{FS_SIZE, Fields, PLACES, ROOT};
 use super::plan::{Layout, Row};
 use crate::engine::base::tree::Kind as NodeKind;
-use crate::engine::base::{Content, Error, Extent, Kind, SectorSource, read_exact_at, within};
+use crate::engine::base::{
+    Content, Error, Extent, Kind, SectorSource, copy_held, read_exact_at, within,
+};
 
 /// A volume.
 #[derive(Debug)]
@@ -103,7 +105,7 @@ impl Image {
     fn node(&self, inode: u32, from: u64, into: &mut [u8]) -> Result<(), Error> {
         let Some(row) = self.layout.row(inode.into()) else { return Ok(()) };
         let Some(content) = self.layout.content(row) else {
-            copy(&self.open(inode, row).bytes, from, into);
+            copy_held(&self.open(inode, row).bytes, from, into);
             return Ok(());
         };
         let held = content.len().saturating_sub(from).min(into.len() as u64);
@@ -129,12 +131,16 @@ impl Image {
             Place::Boot => {
                 let at = PLACES[usize::from(geometry.wide)];
                 if let Some(skip) = at.checked_sub(begin).filter(|skip| *skip < geometry.block) {
-                    copy(&self.superblock, 0, bytes.get_mut(skip as usize..).unwrap_or_default());
+                    copy_held(
+                        &self.superblock,
+                        0,
+                        bytes.get_mut(skip as usize..).unwrap_or_default(),
+                    );
                 }
             }
             Place::Superblock => {
                 let inside = block % (geometry.size / geometry.frag) * geometry.frag;
-                copy(
+                copy_held(
                     &self.superblock,
                     (inside - geometry.superblock) * geometry.fragment,
                     &mut bytes,
@@ -152,7 +158,7 @@ impl Image {
                     }
                 }
             }
-            Place::Summary(number) => copy(&self.summary, number * geometry.block, &mut bytes),
+            Place::Summary(number) => copy_held(&self.summary, number * geometry.block, &mut bytes),
             Place::Data(number) => self.data(number, &mut bytes)?,
         }
         Ok(bytes)
@@ -189,7 +195,7 @@ impl Image {
                         own.map_or(0, |own| geometry.block_at(row.start + own) * geometry.frag);
                     fields.number(number * width, geometry.wide, at);
                 }
-                copy(&fields.bytes, 0, bytes);
+                copy_held(&fields.bytes, 0, bytes);
                 Ok(())
             }
             None => Ok(()),
@@ -219,13 +225,6 @@ impl Image {
     }
 }
 
-/// Copies what `bytes` has from `from` on; the rest stays.
-fn copy(bytes: &[u8], from: u64, into: &mut [u8]) {
-    let from = usize::try_from(from).unwrap_or(usize::MAX);
-    let held = bytes.get(from..).unwrap_or_default();
-    into.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
-}
-
 impl SectorSource for Image {
     fn len(&self) -> u64 {
         self.len
@@ -250,7 +249,7 @@ impl SectorSource for Image {
             let (now, behind) = rest.split_at_mut(len.min(rest.len() as u64) as usize);
             match stretch {
                 Some(stretch) => self.node(stretch.inode, stretch.from + inside, now)?,
-                None if self.held(block).is_ok() => copy(&self.block(block)?, inside, now),
+                None if self.held(block).is_ok() => copy_held(&self.block(block)?, inside, now),
                 None => {}
             }
             at += now.len() as u64;

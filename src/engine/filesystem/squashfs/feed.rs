@@ -111,10 +111,7 @@ impl<'a> Feeder<'a> {
             match self.piece(content, at)? {
                 Piece::Holes(_, len) => at += len,
                 Piece::Bytes(bytes) => {
-                    if !is_zero(&bytes) {
-                        crc = crc32c::crc32c_append(crc, &at.to_le_bytes());
-                        crc = crc32c::crc32c_append(crc, &bytes);
-                    }
+                    crc = add(crc, at, &bytes);
                     at += bytes.len() as u64;
                 }
             }
@@ -140,12 +137,22 @@ impl<'a> Feeder<'a> {
         Ok(true)
     }
 
-    /// The file before this one that has the same bytes.
-    fn duplicate(&mut self, file: usize, content: &Content) -> Result<Option<u32>, Error> {
+    /// The file before this one that has the same bytes. Of a short file these are `whole`, so
+    /// that it is read once.
+    fn duplicate(
+        &mut self,
+        file: usize,
+        content: &Content,
+        whole: Option<&[u8]>,
+    ) -> Result<Option<u32>, Error> {
         if self.shared.binary_search(&content.len()).is_err() {
             return Ok(None);
         }
-        let key = (content.len(), self.checksum(content)?);
+        let sum = match whole {
+            Some(bytes) => add(0, 0, bytes),
+            None => self.checksum(content)?,
+        };
+        let key = (content.len(), sum);
         let Some(first) = self.known.get(&key).copied() else {
             // OK to cast: a tree has fewer nodes than that.
             self.known.insert(key, file as u32);
@@ -161,12 +168,15 @@ impl<'a> Feeder<'a> {
         let content = self.content(file)?;
         let mut seen = Seen { fragment: NONE32, offset: 0, same: NONE32 };
         let mut job = None;
+        let short = !content.is_empty() && content.len() < self.block as u64;
+        let whole = match short.then(|| self.piece(content, 0)).transpose()? {
+            Some(Piece::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        };
         if content.is_empty() {
-        } else if let Some(same) = self.duplicate(file, content)? {
+        } else if let Some(same) = self.duplicate(file, content, whole.as_deref())? {
             seen.same = same;
-        } else if !self.fragments || content.len() >= self.block as u64 {
-            self.open = Some((file, 0));
-        } else if let Piece::Bytes(bytes) = self.piece(content, 0)? {
+        } else if let Some(bytes) = whole.filter(|_| self.fragments) {
             if self.fragment.len() + bytes.len() > self.block {
                 job = self.flush();
             }
@@ -185,7 +195,7 @@ impl<'a> Feeder<'a> {
         if self.fragment.is_empty() {
             return None;
         }
-        let bytes = std::mem::take(&mut self.fragment);
+        let bytes = std::mem::replace(&mut self.fragment, Vec::with_capacity(self.block));
         self.fragment_count += 1;
         Some(Job::Fragment { bytes })
     }
@@ -220,6 +230,14 @@ impl<'a> Feeder<'a> {
             None => error,
         }
     }
+}
+
+/// The checksum that goes on with the block at `at`.
+fn add(crc: u32, at: u64, bytes: &[u8]) -> u32 {
+    if is_zero(bytes) {
+        return crc;
+    }
+    crc32c::crc32c_append(crc32c::crc32c_append(crc, &at.to_le_bytes()), bytes)
 }
 
 enum Piece {

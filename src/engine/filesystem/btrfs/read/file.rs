@@ -13,7 +13,7 @@ use super::super::ondisk::{FileExtent, FileExtentPlace};
 use super::damaged;
 use super::unpack::{LARGEST, Method};
 use super::volume::Volume;
-use crate::engine::base::{Error, Extent, Kind, SectorSource, read_exact_at, within};
+use crate::engine::base::{Error, Extent, Kind, SectorSource, read_exact_at, read_pieces, within};
 
 /// Where the bytes of a piece are.
 #[derive(Clone, Debug)]
@@ -173,18 +173,11 @@ impl SectorSource for File {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let end = within(self.len, offset, buffer.len(), Kind::Damaged)?;
-        buffer.fill(0);
-        let Some(wanted) = Extent::new(offset, end) else { return Ok(()) };
-        let first = self.first_after(offset);
-        for (number, piece) in self.pieces.iter().enumerate().skip(first) {
-            let extent = Extent::new(piece.offset, piece.end());
-            let Some(both) = extent.and_then(|extent| extent.intersect(wanted)) else { break };
-            let range = (both.start() - offset) as usize..(both.end() - offset) as usize;
-            let part = buffer.get_mut(range).unwrap_or_default();
-            self.read_piece(number, both.start() - piece.offset, part)?;
-        }
-        Ok(())
+        within(self.len, offset, buffer.len(), Kind::Damaged)?;
+        let numbered = self.pieces.iter().enumerate().skip(self.first_after(offset));
+        let pieces =
+            numbered.filter_map(|(n, piece)| Some((Extent::new(piece.offset, piece.end())?, n)));
+        read_pieces(pieces, offset, buffer, |n, from, part| self.read_piece(n, from, part))
     }
 
     fn next_extent(&self, offset: u64) -> Option<Extent> {

@@ -10,12 +10,12 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use super::super::super::Facts;
 use super::super::bytes::{put, take};
 use super::super::features::{B64, CSUM, Features, JOURNAL, META_BG, SPARSE_SUPER};
-use super::super::geometry::is_sparse_group;
 use super::super::hash::{crc, crc_of_inode, crc_of_uuid};
 use super::super::ondisk::{
     DESC_SIZE, DESC_SIZE_64, EXTENTS_FL, EXTRA_ISIZE, GroupDesc, Inode, MAGIC, OLD_INODE,
     REV_DYNAMIC, SUPER_OFFSET, SuperBlock, compat, incompat, ro_compat,
 };
+use super::super::shape::is_sparse_group;
 use crate::engine::base::{Error, Kind, SectorSource};
 
 /// Blocks of metadata that are kept.

@@ -3,26 +3,14 @@
 //! Invariants: a cluster is handed out once; memory is a bit for each cluster and twelve bytes for
 //! each run, and the number of runs is limited.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use super::super::ondisk::{Entry, INFO_LEAD, MAX_ENTRIES};
 use super::volume::Volume;
-use crate::engine::base::{Error, Extent, Kind, SectorSource, within};
+use crate::engine::base::{Error, Kind, SectorSource, within};
 
 /// Runs of all files together.
 const MAX_RUNS: usize = 1 << 23;
 /// Bytes of a FAT that are read at once: a multiple of three and four.
 const WINDOW: u64 = 3 << 14;
-
-/// Clusters that follow each other.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    /// Where in the file it begins.
-    from: u64,
-    /// Where on the medium.
-    at: u64,
-}
 
 /// Follows chains.
 pub(super) struct Chains<'a> {
@@ -70,20 +58,25 @@ impl<'a> Chains<'a> {
         Ok(bytes)
     }
 
-    /// The runs of a file; what its chain has beyond its length is left alone.
-    pub(super) fn file(&mut self, start: u32, len: u64, path: &str) -> Result<Vec<Run>, Error> {
-        let mut runs: Vec<Run> = Vec::new();
+    /// The runs of a file: where each begins in it and on the medium; what its chain has beyond its length is left alone.
+    pub(super) fn file(
+        &mut self,
+        start: u32,
+        len: u64,
+        path: &str,
+    ) -> Result<Vec<(u64, u64)>, Error> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
         let (mut cluster, mut from) = (start, 0);
         loop {
             self.claim(cluster, path)?;
             let at = self.volume.at(cluster);
-            if runs.last().is_none_or(|run| run.at + (from - run.from) != at) {
+            if runs.last().is_none_or(|(begin, place)| place + (from - begin) != at) {
                 self.runs += 1;
                 if self.runs > MAX_RUNS {
                     let message = format!("{path}: the files are in more than {MAX_RUNS} pieces");
                     return Err(Error::new(Kind::Damaged, message));
                 }
-                runs.push(Run { from, at });
+                runs.push((from, at));
             }
             from += self.volume.cluster;
             if from >= len {
@@ -181,67 +174,5 @@ impl<'a> Chains<'a> {
             16 => pair,
             _ => bytes.first_chunk::<4>().map_or(0, |four| u32::from_le_bytes(*four) & 0x0FFF_FFFF),
         })
-    }
-}
-
-/// A file's bytes by its runs.
-#[derive(Debug)]
-pub(super) struct Chained {
-    medium: Arc<dyn SectorSource>,
-    runs: Vec<Run>,
-    len: u64,
-}
-
-impl Chained {
-    pub(super) fn new(medium: Arc<dyn SectorSource>, runs: Vec<Run>, len: u64) -> Self {
-        Self { medium, runs, len }
-    }
-
-    /// The place of `offset` on the medium, and the end of its run in the file.
-    fn run(&self, offset: u64) -> Option<(u64, u64)> {
-        let after = self.runs.partition_point(|run| run.from <= offset);
-        let run = self.runs.get(after.checked_sub(1)?)?;
-        let end = self.runs.get(after).map_or(self.len, |next| next.from);
-        (offset < end).then_some((run.at + (offset - run.from), end))
-    }
-}
-
-impl SectorSource for Chained {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        within(self.len, offset, buffer.len(), Kind::Damaged)?;
-        let (mut at, mut rest) = (offset, buffer);
-        while !rest.is_empty() {
-            let Some((from, end)) = self.run(at) else { break };
-            // OK to cast: at most the length of the buffer.
-            let count = (end - at).min(rest.len() as u64) as usize;
-            let (now, behind) = rest.split_at_mut(count);
-            self.medium.read_at(from, now)?;
-            at += count as u64;
-            rest = behind;
-        }
-        Ok(())
-    }
-
-    fn next_extent(&self, offset: u64) -> Option<Extent> {
-        let mut at = offset;
-        while let Some((from, end)) = self.run(at) {
-            let held = self.medium.next_extent(from).filter(|held| held.start() - from < end - at);
-            if let Some(held) = held {
-                let last = (at + (held.end() - from)).min(end);
-                return Extent::new(at + (held.start() - from), last);
-            }
-            at = end;
-        }
-        None
-    }
-
-    fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
-        let (from, end) = self.run(offset)?;
-        let (path, at, len) = self.medium.file_range_at(from)?;
-        Some((path, at, len.min(end - offset)))
     }
 }

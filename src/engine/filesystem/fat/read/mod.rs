@@ -9,11 +9,11 @@ mod volume;
 
 use std::sync::Arc;
 
-use self::chain::{Chained, Chains};
+use self::chain::Chains;
 use self::entries::Found;
 use self::volume::Volume;
 use crate::engine::base::tree::{Kind as NodeKind, Limits, Meta, Name, NodeId, Time, Tree};
-use crate::engine::base::{ByteSource, Content, Error, Kind, Origin, SectorSource};
+use crate::engine::base::{ByteSource, Content, Error, Kind, Origin, Pieced, SectorSource};
 use crate::engine::filesystem::Facts;
 
 /// What volume `medium` holds.
@@ -121,5 +121,5 @@ fn content(
         return Ok(Content::Sectors(Arc::new(ByteSource::new(Vec::new()))));
     }
     let runs = chains.file(found.start, found.len, path)?;
-    Ok(Content::Sectors(Arc::new(Chained::new(Arc::clone(medium), runs, found.len))))
+    Ok(Content::Sectors(Arc::new(Pieced::of_runs(Arc::clone(medium), found.len, &runs))))
 }

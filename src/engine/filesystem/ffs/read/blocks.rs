@@ -3,12 +3,11 @@
 //! Source: NetBSD, sys/ufs/ufs/ufs_bmap.c. Invariants: a fragment is handed out once; the number of
 //! pieces is limited, and so is memory.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::super::ondisk::DIRECT;
 use super::volume::{Inode, Volume};
-use crate::engine::base::{Error, Extent, Kind, SectorSource, within};
+use crate::engine::base::{Error, Extent, Kind, Pieced, SectorSource};
 
 /// Pieces of all files together.
 const MAX_PIECES: usize = 1 << 23;
@@ -20,29 +19,13 @@ pub(super) struct Claims {
     pieces: usize,
 }
 
-/// A part of a file that is no hole.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    from: u64,
-    at: u64,
-    len: u64,
-}
-
-/// A file's bytes.
-#[derive(Debug)]
-pub(super) struct Stored {
-    medium: Arc<dyn SectorSource>,
-    pieces: Vec<Piece>,
-    len: u64,
-}
-
 /// The file that is being followed.
 struct Walk<'a> {
     medium: &'a dyn SectorSource,
     volume: &'a Volume,
     path: &'a str,
     size: u64,
-    pieces: Vec<Piece>,
+    pieces: Vec<(Extent, u64)>,
 }
 
 impl Claims {
@@ -53,7 +36,7 @@ impl Claims {
         volume: &Volume,
         inode: &Inode,
         path: &str,
-    ) -> Result<Stored, Error> {
+    ) -> Result<Pieced, Error> {
         let (size, pieces) = (inode.size, Vec::new());
         let mut walk = Walk { medium: medium.as_ref(), volume, path, size, pieces };
         let mut from = 0;
@@ -63,7 +46,7 @@ impl Claims {
             let span = volume.pointers().saturating_pow(depth).saturating_mul(volume.block);
             from = u64::saturating_add(from, span);
         }
-        Ok(Stored { medium: Arc::clone(medium), pieces: walk.pieces, len: size })
+        Ok(Pieced::new(Arc::clone(medium), size, walk.pieces))
     }
 
     /// Follows a block that leads to what lies from byte `from` on.
@@ -88,12 +71,13 @@ impl Claims {
                 number,
                 if short { len.div_ceil(volume.fragment) } else { volume.frag },
             )?;
+            let Some(extent) = Extent::new(from, from + len) else { return Ok(()) };
             match walk.pieces.last_mut() {
-                Some(last) if last.from + last.len == from && last.at + last.len == at => {
-                    last.len += len;
+                Some((last, place)) if last.end() == from && *place + last.len() == at => {
+                    *last = Extent::new(last.start(), extent.end()).unwrap_or(extent);
                 }
                 _ => {
-                    walk.pieces.push(Piece { from, at, len });
+                    walk.pieces.push((extent, at));
                     self.pieces += 1;
                 }
             }
@@ -142,52 +126,5 @@ impl Volume {
     /// Block numbers of an indirect block.
     const fn pointers(&self) -> u64 {
         self.block / if self.wide { 8 } else { 4 }
-    }
-}
-
-impl Stored {
-    /// The first piece that ends after `offset`.
-    fn after(&self, offset: u64) -> Option<&Piece> {
-        self.pieces.get(self.pieces.partition_point(|piece| piece.from + piece.len <= offset))
-    }
-}
-
-impl SectorSource for Stored {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        within(self.len, offset, buffer.len(), Kind::Damaged)?;
-        buffer.fill(0);
-        let (mut at, mut rest) = (offset, buffer);
-        while !rest.is_empty() {
-            let Some(piece) = self.after(at) else { break };
-            let hole = piece.from.saturating_sub(at).min(rest.len() as u64);
-            // OK to cast: both are at most the length of the buffer.
-            let behind = rest.split_at_mut(hole as usize).1;
-            at += hole;
-            let inside = at.saturating_sub(piece.from);
-            let count = (piece.len - inside).min(behind.len() as u64) as usize;
-            let (now, behind) = behind.split_at_mut(count);
-            if !now.is_empty() {
-                self.medium.read_at(piece.at + inside, now)?;
-            }
-            at += count as u64;
-            rest = behind;
-        }
-        Ok(())
-    }
-
-    fn next_extent(&self, offset: u64) -> Option<Extent> {
-        let piece = self.after(offset)?;
-        Extent::new(piece.from.max(offset), piece.from + piece.len)
-    }
-
-    fn file_range_at(&self, offset: u64) -> Option<(&Path, u64, u64)> {
-        let piece = self.after(offset).filter(|piece| piece.from <= offset)?;
-        let inside = offset - piece.from;
-        let (path, at, len) = self.medium.file_range_at(piece.at + inside)?;
-        Some((path, at, len.min(piece.len - inside)))
     }
 }

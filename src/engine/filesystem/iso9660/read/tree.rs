@@ -11,7 +11,7 @@ use super::super::ondisk::{
 };
 use super::directory::{Found, Records};
 use super::rock::{self, Rock};
-use super::span::Span;
+use super::span::span;
 use super::volume::Descriptors;
 use crate::engine::base::tree::{Kind, Limits, Meta, Name, NodeId, Tree, TreePath};
 use crate::engine::base::{Content, Error, Kind as ErrorKind, Origin, SectorSource};
@@ -273,9 +273,7 @@ impl Reader {
             rock.device.ok_or_else(missing)
         };
         match mode & S_IFMT {
-            S_IFREG => {
-                Ok(Kind::File(Content::Sectors(Arc::new(Span::new(&self.medium, sections)?))))
-            }
+            S_IFREG => Ok(Kind::File(Content::Sectors(Arc::new(span(&self.medium, sections)?)))),
             S_IFLNK => match &rock.link {
                 Some(target) if !target.is_empty() => Ok(Kind::Symlink(target.as_slice().into())),
                 _ => damaged("a symbolic link without a text".to_owned()),

@@ -1,0 +1,59 @@
+//! A real registry of the Debian package docker-registry, with one user.
+//!
+//! Pushes and pulls nothing. Invariant: it ends with the test.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use fs_err as fs;
+
+/// A registry that runs.
+pub(crate) struct Served {
+    process: Child,
+    pub(crate) host: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Served {
+    /// Starts it with its data in `directory`; `tls` names a certificate and its key there.
+    pub(crate) fn start(directory: &Path, user: (&str, &str), tls: Option<(&str, &str)>) -> Self {
+        let at = |name: &str| directory.join(name).display().to_string();
+        let users = Command::new("htpasswd").args(["-bBnC", "4", user.0, user.1]).output();
+        fs::write(at("users"), users.expect("htpasswd (package apache2-utils)").stdout).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let tls = tls.map_or_else(String::new, |(certificate, key)| {
+            format!(", tls: {{certificate: {}, key: {}}}", at(certificate), at(key))
+        });
+        let config = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: 127.0.0.1:{port}{tls}}}\n\
+             auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+            at("data"),
+            at("users")
+        );
+        fs::write(at("config.yml"), config).unwrap();
+        let process = Command::new("docker-registry")
+            .args(["serve", &at("config.yml")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry (package docker-registry)");
+        let host = format!("127.0.0.1:{port}");
+        for _ in 0..100 {
+            if TcpStream::connect(&host).is_ok() {
+                break;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        Self { process, host }
+    }
+}
