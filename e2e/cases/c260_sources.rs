@@ -36,7 +36,7 @@ fn a_missing_config_map_is_waited_for() {
 /// The API server's own address, a metadata service and plain http are refused, with the flag.
 #[test]
 fn servers_inside_are_refused() {
-    case("260_servers", Use::Shared, async |space| {
+    case("261_servers", Use::Shared, async |space| {
         for (name, url, wanted) in [
             (
                 "cluster",

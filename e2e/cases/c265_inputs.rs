@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -15,13 +16,14 @@ use crate::harness::{
     Operator, Space, Use, build_on_desk_with, case, condition, foreign, kubectl, mount, phase,
     place, run, sha256sum, text, until,
 };
+use crate::with;
 
 /// A disk of one ext4 with these steps.
 fn disk(contents: &Value) -> Value {
     let partition = json!({"name": "root", "filesystem": {"type": "ext4"}, "contents": contents});
     json!({
         "disk": {"size": "4Mi", "partitionTable": "None", "partitions": [partition]},
-        "publish": [{"name": "golden", "pvc": {}}],
+        "publish": [{"name": "golden", "pvc": {"request": "16Mi"}}],
     })
 }
 
@@ -74,7 +76,7 @@ fn layout(directory: &Path) -> String {
     let script = "mkdir -p tree/etc; echo hello > tree/etc/motd; touch -d @1700000000 tree/etc/motd
         chmod 4711 tree/etc/motd; umoci init --layout image; umoci new --image image:one
         umoci config --image image:one --os linux --architecture amd64
-        umoci insert --image image:one tree /";
+        umoci insert --image image:one tree /; chmod -R a+rX image";
     let script = format!("cd {}; {}", directory.display(), script.replace('\n', ";"));
     run("bash", &["-euc", &script]);
     let index = fs::read(directory.join("image/index.json")).unwrap();
@@ -98,9 +100,9 @@ fn owners(directory: &Path) -> Vec<(String, u32, u32, u32)> {
 /// pod's group.
 #[test]
 fn a_volume_is_read_and_left_alone() {
-    case("265_volume", Use::Shared, async |space| {
+    case("266_volume", Use::Shared, async |space| {
         if foreign() {
-            eprintln!("265_volume is not run: the host must fill a volume");
+            eprintln!("266_volume is not run: the host must fill a volume");
             return;
         }
         let claim = json!({"metadata": {"name": "inputs"}, "spec": {
@@ -115,9 +117,7 @@ fn a_volume_is_read_and_left_alone() {
         let volume = mount(&space, "inputs");
         let digest = layout(&volume);
         fs::write(volume.join("file"), "on a volume").unwrap();
-        for (name, mode) in [("file", 0o644), ("tree", 0o755), ("image", 0o755)] {
-            fs::set_permissions(volume.join(name), Permissions::from_mode(mode)).unwrap();
-        }
+        fs::set_permissions(volume.join("file"), Permissions::from_mode(0o644)).unwrap();
         let before = owners(&volume);
         let pvc = |path: &str| json!({"claimName": "inputs", "path": path});
         let file = json!({"pvc": pvc("file"), "digest": sha256sum(&volume.join("file"))});
@@ -134,14 +134,15 @@ fn a_volume_is_read_and_left_alone() {
 }
 
 /// Serves these bytes to everybody, as long as the case lives.
-fn serve(bytes: &'static [u8]) -> u16 {
+fn serve(bytes: &Arc<Mutex<String>>) -> u16 {
+    let bytes = Arc::clone(bytes);
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer = move |mut stream: TcpStream| {
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
-        stream.write_all(bytes)
+        let bytes = bytes.lock().unwrap().clone();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{bytes}", bytes.len())
     };
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -196,13 +197,38 @@ impl Registry {
     }
 }
 
+/// A file without digest: what it is at first stays, until the annotation asks for it again.
+async fn mutable(space: &Space, web: &str, bytes: &Mutex<String>) {
+    let source = json!({"http": {"url": web}, "allowMutable": true});
+    let spec = disk(&json!([{"file": {"path": "/file", "source": source}}]));
+    space.apply("mutable", spec.clone()).await;
+    as_on_desk(space, "mutable", &spec, &[]).await;
+    let found = |image: &Value| text(image, "/status/inputs/digests/0/digest");
+    let first = space.image("mutable").await;
+    assert!(found(&first).starts_with("sha256:"), "{first}");
+    "other bytes".clone_into(&mut bytes.lock().unwrap());
+    let other = with(spec.clone(), json!({"build": {"maxAttempts": 2}}));
+    space.apply("mutable", other.clone()).await;
+    let second = space.ready("mutable").await;
+    assert_eq!((found(&second), place(&second)), (found(&first), place(&first)));
+    let ask = json!({"metadata": {"annotations": {"vmimage.dev/rebuild": "1"}}});
+    space.patch("VMImage", "mutable", ask).await;
+    until("other bytes are found", async || {
+        let image = space.image("mutable").await;
+        if found(&image) == found(&first) { Err(image.to_string()) } else { Ok(()) }
+    })
+    .await;
+    as_on_desk(space, "mutable", &other, &[]).await;
+    assert_ne!(place(&space.image("mutable").await), place(&first));
+}
+
 /// A file of a web server and an image of a registry inside: refused until the operator says that
 /// they may be reached.
 #[test]
 fn servers_inside_that_are_allowed() {
-    case("265_servers", Use::Alone, async |space| {
+    case("267_servers", Use::Alone, async |space| {
         if foreign() {
-            eprintln!("265_servers is not run: its servers lie on the host");
+            eprintln!("267_servers is not run: its servers lie on the host");
             return;
         }
         let directory = tempfile::tempdir().unwrap();
@@ -211,7 +237,8 @@ fn servers_inside_that_are_allowed() {
         registry.push(directory.path());
         let template = "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}";
         let node = kubectl(&["get", "node", "-o", template]);
-        let web = format!("http://{node}:{}/file", serve(b"from a server"));
+        let bytes = Arc::new(Mutex::new("from a server".to_owned()));
+        let web = format!("http://{node}:{}/file", serve(&bytes));
         fs::write(directory.path().join("file"), "from a server").unwrap();
         let file = sha256sum(&directory.path().join("file"));
         let host = format!("{node}:{}", registry.1);
@@ -235,6 +262,7 @@ fn servers_inside_that_are_allowed() {
         fs::write(directory.path().join(".dockerconfigjson"), auths.to_string()).unwrap();
         let flag = format!("pull={}", directory.path().display());
         as_on_desk(&space, "hello", &spec, &["--secret", &flag]).await;
+        mutable(&space, &web, &bytes).await;
         operator.leave().await;
     });
 }

@@ -52,6 +52,12 @@ impl Image {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// The annotation with which its user asks to look at inputs again.
+    #[must_use]
+    pub fn rebuild(&self) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(super::labels::REBUILD).map(String::as_str)
+    }
+
     /// The object's generation.
     #[must_use]
     pub fn generation(&self) -> i64 {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::observe::Wanted;
 use super::validate::{Accepted, Refusal, build_hash};
 use crate::api::status::{ResolvedInput, ResolvedInputs};
-use crate::api::{Image, Status, labels, names};
+use crate::api::{Image, Status, names};
 use crate::manifest::hash::InputDigests;
 use crate::manifest::types::Spec;
 use crate::manifest::{FieldPath, source};
@@ -36,8 +36,7 @@ impl Open {
                 mutable.len()
             )));
         }
-        let annotations = image.metadata.annotations.as_ref();
-        let rebuild = annotations.and_then(|annotations| annotations.get(labels::REBUILD));
+        let rebuild = image.rebuild();
         let sources: Vec<_> = mutable.iter().map(|(path, s)| json!([path.as_str(), s])).collect();
         let key = json!({"sources": sources, "architecture": spec.architecture.as_str(),
             "rebuild": rebuild})

@@ -167,11 +167,11 @@ where
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }
 
-/// Of an image's changes only these matter: another spec, and a status that somebody erased. Our
-/// own status writes lead to no further run.
+/// Of an image's changes only these matter: another spec, a status that somebody erased, and the
+/// annotation that asks to look at inputs again. Our own status writes lead to no further run.
 fn what_matters(image: &Image) -> Option<u64> {
     let mut hasher = std::hash::DefaultHasher::new();
-    (image.generation(), image.status.is_null()).hash(&mut hasher);
+    (image.generation(), image.status.is_null(), image.rebuild()).hash(&mut hasher);
     Some(hasher.finish())
 }
 

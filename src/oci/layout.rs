@@ -65,12 +65,12 @@ impl Layout {
 
     /// The image for `platform`; of several, the one with the name `reference`.
     pub fn image(&self, platform: &Platform, reference: Option<&str>) -> Result<Image, Error> {
-        if self.has("index.json") {
+        if self.has("index.json")? {
             let index: Index = parse(self.file("index.json")?.as_ref(), "index.json")?;
             let first = choose(&index.manifests, platform, reference)?;
             return resolve(self, first, platform);
         }
-        if self.has("manifest.json") {
+        if self.has("manifest.json")? {
             return docker::image(self, platform, reference);
         }
         let message = "there is neither index.json nor manifest.json: it holds no image";
@@ -84,7 +84,7 @@ impl Layout {
         platform: &Platform,
         digest: Option<&str>,
     ) -> Result<(Image, Option<String>), Error> {
-        if !self.has("index.json") {
+        if !self.has("index.json")? {
             return Ok((self.image(platform, None)?, None));
         }
         let index: Index = parse(self.file("index.json")?.as_ref(), "index.json")?;
@@ -135,8 +135,13 @@ impl Layout {
         Err(Error::new(Kind::Input, message))
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.file(name).is_ok()
+    /// Whether there is such a file; an error if it is there and may not be read.
+    fn has(&self, name: &str) -> Result<bool, Error> {
+        match self.file(name) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == Kind::Io => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// A file by the path that an archive has for it, or by one of the fixed names.
