@@ -23,6 +23,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::format", &["units", "engine::base", "engine::codec", "engine::archive"]),
     ("engine::filesystem", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
+    ("engine::stage", &["units", "engine::base"]),
     ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
     ("fetch", &["units", "engine::base"]),
     ("sources", &["units", "manifest", "engine", "engine::base", "fetch", "oci"]),
@@ -39,6 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::format",
             "engine::partition",
             "engine::payload",
+            "engine::stage",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
@@ -95,8 +97,17 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts of the engine that have a row of their own.
-const ENGINE_PARTS: &[&str] =
-    &["base", "codec", "archive", "bootloader", "filesystem", "format", "partition", "payload"];
+const ENGINE_PARTS: &[&str] = &[
+    "base",
+    "codec",
+    "archive",
+    "bootloader",
+    "filesystem",
+    "format",
+    "partition",
+    "payload",
+    "stage",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -26,6 +26,8 @@ pub mod partition;
 pub mod payload;
 mod plan;
 mod slot;
+#[cfg(target_os = "linux")]
+pub mod stage;
 mod volume;
 
 use std::sync::Arc;
