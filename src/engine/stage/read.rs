@@ -10,12 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatxFlags};
-use rustix::io::Errno;
+use rustix::fs::{CWD, FileType};
 
-use super::Rules;
 use super::content::{Root, Staged, Sum};
 use super::journal::{Entry, Journal, Stamp, What};
+use super::look::{Look, enter, failed, list, look, open_up, refused, shown};
+use super::rules::Rules;
 use super::write::os;
 use crate::engine::base::tree::{Attributes, Kind, Meta, Name, NodeId, Time, Tree};
 use crate::engine::base::{Content, Error, Kind as ErrorKind, Origin};
@@ -24,15 +24,6 @@ use crate::engine::base::{Content, Error, Kind as ErrorKind, Origin};
 const OF_CONTENTS: [&[u8]; 3] = [b"security.capability", b"security.ima", b"security.evm"];
 /// The attribute that stands for the mode where it is there.
 const ACL: &[u8] = b"system.posix_acl_access";
-
-/// What one name looks like.
-pub(super) struct Look {
-    pub(super) kind: FileType,
-    pub(super) stamp: Stamp,
-    /// Bytes on the disk.
-    blocks: u64,
-    links: u32,
-}
 
 /// A directory that is gone through.
 struct Open {
@@ -368,63 +359,4 @@ fn without(given: Option<&Attributes>, lost: impl Fn(&[u8]) -> bool) -> Option<B
     let left = given?.iter().filter(|(name, _)| !lost(name));
     let left: Attributes = left.map(|(name, value)| (name.clone(), value.clone())).collect();
     (!left.is_empty()).then(|| Box::new(left))
-}
-
-/// What `name` in a directory looks like; a link is not followed.
-pub(super) fn look(at: impl AsFd, name: &[u8]) -> Result<Look, Errno> {
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-    let found = rustix::fs::statx(at, os(name), AtFlags::SYMLINK_NOFOLLOW, wanted)?;
-    let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, time.tv_nsec);
-    let born = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
-    Ok(Look {
-        kind: FileType::from_raw_mode(u32::from(found.stx_mode)),
-        stamp: Stamp {
-            inode: found.stx_ino,
-            size: found.stx_size,
-            mode: found.stx_mode & 0o7777,
-            modified: time(found.stx_mtime),
-            changed: time(found.stx_ctime),
-            born: born.then(|| time(found.stx_btime)),
-        },
-        blocks: found.stx_blocks.saturating_mul(512),
-        links: found.stx_nlink,
-    })
-}
-
-/// Gives the owner back what a script took from it. The name was looked at: it is no link, and
-/// nobody else is there any more.
-fn open_up(at: impl AsFd, name: &[u8], mode: u16) -> Result<(), Errno> {
-    rustix::fs::chmodat(at, os(name), Mode::from_raw_mode(u32::from(mode)), AtFlags::empty())
-}
-
-fn enter(at: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(at, os(name), flags, Mode::empty())
-}
-
-/// The names in a directory, in reverse.
-fn list(directory: &OwnedFd) -> Result<Vec<Box<[u8]>>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.into());
-        }
-    }
-    names.sort_unstable_by(|a: &Box<[u8]>, b| b.cmp(a));
-    Ok(names)
-}
-
-fn shown(path: &[u8], why: &str) -> String {
-    let cut = path.get(..path.len().min(300)).unwrap_or_default();
-    format!("/{} {why}", cut.escape_ascii())
-}
-
-fn refused(path: &[u8], why: &str) -> Error {
-    Error::new(ErrorKind::Input, shown(path, why))
-}
-
-fn failed(path: &[u8], errno: Errno) -> Error {
-    Error::io(shown(path, "cannot be read after the scripts"), errno.into())
 }

@@ -15,10 +15,10 @@ use fs_err as fs;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
-use super::Layout;
 use super::content::{Sum, blocks};
 use super::journal::{Entry, Journal, What};
-use super::read::look;
+use super::look::look;
+use super::rules::Layout;
 use crate::engine::base::tree::{Kind, Meta, NodeId, Step, Tree, TreePath};
 use crate::engine::base::{ByteSource, Content, Error, Kind as ErrorKind, SectorSource, is_zero};
 
