@@ -44,6 +44,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
+    ("sandbox", &["engine::base", "engine::payload", "fetch", "oci"]),
     (
         "inspect",
         &[
@@ -89,7 +90,9 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::filesystem",
             "engine::format",
             "engine::partition",
+            "engine::stage",
             "oci",
+            "sandbox",
         ],
     ),
     ("metrics", &[]),

@@ -26,7 +26,7 @@ use fs_err as fs;
 
 use crate::engine::base::Work;
 use crate::engine::base::tree::Time;
-use crate::engine::{self, Env, Given, Inputs, Seed};
+use crate::engine::{self, Env, Given, Inputs, Scripts, Seed};
 use crate::report::{BuildResult, Code, MANIFEST_FRAME, Report};
 use crate::sources::Settings;
 
@@ -110,6 +110,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
         scratch: &sources.scratch,
         time: Time::default(),
         work: Work { threads: 0, progress: watch },
+        scripts: Scripts::Refused,
     };
     let name = &image.metadata.name;
     let seed = Seed::new(name, &hashes.content);

@@ -147,6 +147,9 @@ pub(super) enum Verb {
     Completions(CompletionsArgs),
     /// Build and publish one target inside the build pod (not for desks)
     Builder(BuilderArgs),
+    /// What a script of a document runs in; started by build alone
+    #[command(hide = true)]
+    Sandbox(SandboxArgs),
 }
 
 /// Flags of `build`.
@@ -167,8 +170,32 @@ pub(super) struct BuildArgs {
     /// Threads to compress with; any number gives the same bytes [default: all processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
+    /// Run the scripts of spec.disk.scripts, each in a sandbox without privileges and network
+    #[arg(long)]
+    pub(super) allow_scripts: bool,
+    /// An image layout, a directory or a tar, in which images of scripts are looked for first; may be
+    /// repeated
+    #[arg(long, value_name = "PATH", requires = "allow_scripts")]
+    pub(super) script_image: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) sources: DeskFlags,
+}
+
+/// Flags of `sandbox`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// Which of the two processes it is
+    #[arg(value_enum)]
+    pub(super) stage: Stage,
+}
+
+/// A process of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Stage {
+    /// The one that waits.
+    Outer,
+    /// The one that becomes the script.
+    Inner,
 }
 
 /// Flags of `check`.

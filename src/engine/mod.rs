@@ -25,8 +25,8 @@ mod params;
 pub mod partition;
 pub mod payload;
 mod plan;
+pub mod scripts;
 mod slot;
-#[cfg(target_os = "linux")]
 pub mod stage;
 mod volume;
 
@@ -40,6 +40,7 @@ use crate::manifest::{FieldPath, Spec};
 
 pub use ids::Seed;
 pub use inputs::Inputs;
+pub use scripts::Scripts;
 
 /// What is built: an accepted document and its inputs.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,8 @@ pub struct Env<'a> {
     pub time: Time,
     /// How compressors are run.
     pub work: Work<'a>,
+    /// What becomes of scripts.
+    pub scripts: Scripts<'a>,
 }
 
 /// The media of a document; at least one.
