@@ -11,6 +11,9 @@ pub const IMAGE: &str = "vmimage.dev/image";
 /// Label: the target's name.
 pub const TARGET: &str = "vmimage.dev/target";
 
+/// Label of a namespace that lets scripts of documents run.
+pub const ALLOW_SCRIPTS: &str = "vmimage.dev/allow-scripts";
+
 /// Annotation: UID of the image that the object was made for.
 pub const OWNER_UID: &str = "vmimage.dev/owner-uid";
 /// Annotation: targetHash, whole.

@@ -274,6 +274,12 @@ pub(super) struct BuilderArgs {
     pub(super) sources: Option<PathBuf>,
     #[command(flatten)]
     pub(super) reach: ReachFlags,
+    /// Lay the trees that scripts change out in this directory, and do nothing else
+    #[arg(long, value_name = "DIR", conflicts_with = "staged")]
+    pub(super) stage: Option<PathBuf>,
+    /// Take the trees that scripts have changed from this directory
+    #[arg(long, value_name = "DIR")]
+    pub(super) staged: Option<PathBuf>,
     /// The file that takes the report
     #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
     pub(super) termination_log: PathBuf,

@@ -136,7 +136,7 @@ fn ended(said: &str) -> Result<Ended, Error> {
 
 /// Shows what is printed, as far as it is not too much; reads all of it, so that nobody waits.
 fn show(mut printed: ChildStderr, watch: &dyn Watch) {
-    let (mut left, mut line) = (SHOWN, Vec::new());
+    let (mut left, mut line) = (Some(SHOWN), Vec::new());
     let mut buffer = [0; 8192];
     while let Ok(count) = printed.read(&mut buffer) {
         if count == 0 {
@@ -157,14 +157,13 @@ fn show(mut printed: ChildStderr, watch: &dyn Watch) {
     }
 }
 
-fn tell(line: &mut Vec<u8>, left: &mut usize, watch: &dyn Watch) {
-    let cost = line.len() + 1;
-    if *left >= cost {
-        watch.line(&String::from_utf8_lossy(line));
-        *left -= cost;
-    } else if *left > 0 {
-        watch.line("… (the script prints more than is shown)");
-        *left = 0;
+fn tell(line: &mut Vec<u8>, left: &mut Option<usize>, watch: &dyn Watch) {
+    if let Some(before) = *left {
+        *left = before.checked_sub(line.len() + 1);
+        match left {
+            Some(_) => watch.line(&String::from_utf8_lossy(line)),
+            None => watch.line("… (the script prints more than is shown)"),
+        }
     }
     line.clear();
 }

@@ -48,8 +48,8 @@ echo 1 > /proc/sys/kernel/panic && reached sysctl
 echo b > /proc/sysrq-trigger && reached sysrq
 ln "$CANARY" hard && reached "hard link"
 ln /bin/busybox hard && reached "hard link to the image"
-cp /bin/busybox su; chmod 6755 su; ./su id -u
-[ "$(./su id -u)" = 107 ] || reached "setuid"
+cp /bin/busybox busybox; chmod 6755 busybox
+[ "$(./busybox id -u)" = 107 ] || reached "setuid"
 [ "$(id -G)" = 107 ] || reached "groups $(id -G)"
 ls /proc/self/fd | tr '\n' ' '; echo
 for fd in 3 4 5 6 7 8 9 10 11 12; do [ -e "/proc/self/fd/$fd" ] && [ "$fd" -gt 3 ] && reached "fd $fd"; done
@@ -87,11 +87,8 @@ fn attacked(user: &str) {
     assert!(!text.contains("sings") && alive, "{text}");
     assert_eq!(fs::read_to_string(&canary).unwrap(), "the canary sings");
     // What it left is what it says, and no more.
-    assert!(
-        desk.debugfs("stat link").contains(&format!("Fast link dest: \"{}", "/"))
-            || desk.debugfs("stat link").contains("Type: symlink")
-    );
-    assert!(desk.debugfs("stat su").contains("Mode:  0755"), "{}", desk.debugfs("stat su"));
+    assert!(desk.debugfs("stat link").contains("Type: symlink"));
+    assert!(desk.debugfs("stat busybox").contains("Mode:  0755"));
     assert!(desk.debugfs("stat pipe").contains("Type: FIFO"));
     assert_eq!(desk.debugfs("cat closed/file"), "in\n");
     assert!(desk.debugfs("stat closed").contains("Mode:  0000"));

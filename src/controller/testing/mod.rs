@@ -10,6 +10,7 @@
 
 mod node;
 mod objects;
+mod scripts;
 mod server;
 mod sources;
 mod world;
