@@ -25,8 +25,11 @@ pub(super) const BLOCK: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Root {
     beneath: Beneath,
-    recent: Mutex<Vec<(Box<[u8]>, Arc<FileSource>)>>,
+    recent: Mutex<Vec<Recent>>,
 }
+
+/// A file that is open, by its path.
+type Recent = (Box<[u8]>, Arc<FileSource>);
 
 /// A file in it.
 pub(super) struct Staged {

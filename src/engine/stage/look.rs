@@ -53,7 +53,7 @@ pub(super) fn enter(at: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
 
 /// The names in a directory, in reverse.
 pub(super) fn list(directory: &OwnedFd) -> Result<Vec<Box<[u8]>>, Errno> {
-    let mut names = Vec::new();
+    let mut names: Vec<Box<[u8]>> = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -61,7 +61,7 @@ pub(super) fn list(directory: &OwnedFd) -> Result<Vec<Box<[u8]>>, Errno> {
             names.push(name.into());
         }
     }
-    names.sort_unstable_by(|a: &Box<[u8]>, b| b.cmp(a));
+    names.sort_unstable_by(|a, b| b.cmp(a));
     Ok(names)
 }
 

@@ -25,6 +25,9 @@ const OF_CONTENTS: [&[u8]; 3] = [b"security.capability", b"security.ima", b"secu
 /// The attribute that stands for the mode where it is there.
 const ACL: &[u8] = b"system.posix_acl_access";
 
+/// The journal's entry that a file is, and whether it has the contents that it had.
+type Known<'a> = (Option<(&'a Entry, Stamp)>, bool);
+
 /// A directory that is gone through.
 struct Open {
     directory: OwnedFd,
@@ -264,12 +267,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The journal's entry that a file is, and whether it has the contents that it had.
-    fn known(
-        &self,
-        path: &[u8],
-        now: &Stamp,
-        content: &Staged,
-    ) -> Result<(Option<(&'a Entry, Stamp)>, bool), Error> {
+    fn known(&self, path: &[u8], now: &Stamp, content: &Staged) -> Result<Known<'a>, Error> {
         let file = |entry: &'a Entry| match entry.what {
             What::File(sum) => entry.stamp.map(|stamp| (entry, stamp, sum)),
             _ => None,

@@ -78,11 +78,16 @@ pub(in super::super) fn disk() -> Value {
             "rule": format!("{partitions}.all(p, !has(p.mountPath) || self.partitions.exists_one(q, has(q.mountPath) && q.mountPath == p.mountPath))"),
             "message": message::MOUNT_PATHS,
         },
-        {
-            "rule": format!("!has(self.scripts) || (has(self.partitions) && self.scripts.all(s, has(s.partition) ? self.partitions.exists(p, p.name == s.partition && {TREE}) : (self.partitions.exists(p, has(p.mountPath) && p.mountPath == '/' && {TREE}) || self.partitions.exists_one(p, {TREE}))))"),
-            "message": message::SCRIPT_PARTITION,
-        },
+        scripts(),
     ])
+}
+
+/// Every script has a partition whose tree it changes.
+fn scripts() -> Value {
+    json!({
+        "rule": format!("!has(self.scripts) || (has(self.partitions) && self.scripts.all(s, has(s.partition) ? self.partitions.exists(p, p.name == s.partition && {TREE}) : (self.partitions.exists(p, has(p.mountPath) && p.mountPath == '/' && {TREE}) || self.partitions.exists_one(p, {TREE}))))"),
+        "message": message::SCRIPT_PARTITION,
+    })
 }
 
 /// The partition p has a tree.
