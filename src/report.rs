@@ -187,6 +187,19 @@ pub enum ReportError {
 }
 
 impl Report {
+    /// Trees were laid out for scripts; nothing was built yet.
+    #[must_use]
+    pub const fn staged() -> Self {
+        Self {
+            v: VERSION,
+            code: Code::Ok,
+            message: String::new(),
+            field: None,
+            result: None,
+            digests: Vec::new(),
+        }
+    }
+
     /// A failure.
     #[must_use]
     pub fn failure(code: Code, message: &str, field: Option<&str>) -> Self {

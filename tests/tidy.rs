@@ -23,6 +23,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::format", &["units", "engine::base", "engine::codec", "engine::archive"]),
     ("engine::filesystem", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
+    ("engine::stage", &["units", "engine::base"]),
     ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
     (
         "engine::view",
@@ -46,9 +47,11 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::payload",
             "engine::view",
             "oci",
+            "engine::stage",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
+    ("sandbox", &["engine::base", "engine::payload", "fetch", "oci"]),
     (
         "inspect",
         &[
@@ -98,7 +101,9 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::partition",
             "engine::payload",
             "engine::view",
+            "engine::stage",
             "oci",
+            "sandbox",
         ],
     ),
     ("metrics", &[]),
@@ -116,6 +121,7 @@ const ENGINE_PARTS: &[&str] = &[
     "partition",
     "payload",
     "view",
+    "stage",
 ];
 
 fn root() -> PathBuf {

@@ -223,6 +223,7 @@ pub(crate) fn config(namespaces: &[&str], listen: std::net::SocketAddr) -> Confi
         listen,
         concurrency: 8,
         source_flags: Vec::new(),
+        allow_scripts: false,
         claims: ClaimRules { overhead: 60_000, ..ClaimRules::default() },
     }
 }

@@ -13,6 +13,8 @@ pub const TARGET: &str = "vmimage.dev/target";
 
 /// Annotation on an image, of its user: a change looks at inputs without digest again.
 pub const REBUILD: &str = "vmimage.dev/rebuild";
+/// Label of a namespace that lets scripts of documents run.
+pub const ALLOW_SCRIPTS: &str = "vmimage.dev/allow-scripts";
 
 /// Annotation: UID of the image that the object was made for.
 pub const OWNER_UID: &str = "vmimage.dev/owner-uid";

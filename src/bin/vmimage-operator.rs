@@ -59,6 +59,10 @@ struct Flags {
     #[command(flatten)]
     sources: SourceFlags,
 
+    /// Run the scripts of documents in namespaces labelled vmimage.dev/allow-scripts=true
+    #[arg(long, env = "VMIMAGE_ALLOW_SCRIPTS")]
+    allow_scripts: bool,
+
     /// How log lines look
     #[arg(long, env = "VMIMAGE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -168,6 +172,7 @@ impl From<Flags> for Config {
             class_overhead,
             class_minimum,
             sources,
+            allow_scripts,
             log_format: _,
             log_level: _,
         } = flags;
@@ -180,6 +185,7 @@ impl From<Flags> for Config {
             listen,
             concurrency,
             source_flags: sources.pass_on(),
+            allow_scripts,
             claims: ClaimRules {
                 overhead: filesystem_overhead,
                 class_overhead: class_overhead.into_iter().collect::<BTreeMap<_, _>>(),

@@ -34,7 +34,7 @@ pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>, used: &[&str])
         v: VERSION,
         name: made.image.metadata.name.clone(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
-        reproducible: true,
+        reproducible: made.image.spec.disk.as_ref().is_none_or(|disk| disk.scripts.is_empty()),
         content_hash: made.content_hash.to_owned(),
         content_digest: made.content_digest.to_owned(),
         virtual_size: made.virtual_size,

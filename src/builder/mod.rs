@@ -27,7 +27,7 @@ use fs_err as fs;
 
 use crate::engine::base::Work;
 use crate::engine::base::tree::Time;
-use crate::engine::{self, Env, Given, Inputs, Seed};
+use crate::engine::{self, Env, Given, Inputs, Scripts, Seed};
 use crate::report::{BuildResult, Code, MANIFEST_FRAME, Report};
 use crate::sources::Settings;
 
@@ -54,8 +54,22 @@ pub struct Params {
     pub timeout: Option<Duration>,
     /// Where inputs lie, and which servers may be reached.
     pub sources: Settings,
+    /// What becomes of scripts.
+    pub scripts: Scripted,
     /// The file that takes the report.
     pub termination_log: PathBuf,
+}
+
+/// What becomes of a document's scripts in this run.
+#[derive(Clone, Debug, Default)]
+pub enum Scripted {
+    /// A document that has some is refused.
+    #[default]
+    Refused,
+    /// The trees that they change are laid out in this directory, and nothing else is done.
+    Stage(PathBuf),
+    /// They have run over what lies there.
+    Done(PathBuf),
 }
 
 /// The process around the builder: takes its output and tells it to stop.
@@ -83,9 +97,12 @@ pub fn run(params: &Params, host: &dyn Host) -> Code {
     let watch = Watch::new(host, start, params.timeout);
     let outcome = catch_unwind(AssertUnwindSafe(|| build(params, &watch)))
         .unwrap_or_else(|panic| Err(Error::Panic { message: panic_message(&*panic) }));
-    let report = outcome.map(|Outcome { result, manifest }| {
-        announce(&result, &manifest, &watch);
-        Report::success(result)
+    let report = outcome.map(|outcome| match outcome {
+        None => Report::staged(),
+        Some(Outcome { result, manifest }) => {
+            announce(&result, &manifest, &watch);
+            Report::success(result)
+        }
     });
     leave(report, &params.termination_log, &watch)
 }
@@ -106,7 +123,7 @@ fn leave(report: Result<Report, Error>, at: &Path, watch: &Watch<'_>) -> Code {
 }
 
 /// The stages of a build.
-fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
+fn build(params: &Params, watch: &Watch<'_>) -> Result<Option<Outcome>, Error> {
     let image = watch.stage("read", || accept::read(&params.document))?;
     let target = accept::target(&image, &params.target)?;
     let sources = params.sources.open(None)?;
@@ -114,10 +131,22 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
     let inputs =
         watch.stage("inputs", || Ok(Inputs::resolve_with(&image.spec, &sources, time, watch)?))?;
     let hashes = accept::hashes(&image, target, &inputs, params)?;
-    let env = Env { scratch: &sources.scratch, time, work: Work { threads: 0, progress: watch } };
+    let env = Env {
+        scratch: &sources.scratch,
+        time,
+        work: Work { threads: 0, progress: watch },
+        scripts: match &params.scripts {
+            Scripted::Done(directory) => Scripts::Done(directory),
+            Scripted::Refused | Scripted::Stage(_) => Scripts::Refused,
+        },
+    };
     let name = &image.metadata.name;
     let seed = Seed::new(name, &hashes.content);
     let given = Given { name, spec: &image.spec, inputs: &inputs, seed };
+    if let Scripted::Stage(directory) = &params.scripts {
+        watch.stage("stage", || Ok(engine::scripts::stage(&given, &env, directory)?))?;
+        return Ok(None);
+    }
     let media = watch.stage("build", || Ok(engine::build(&given, &env)?))?;
     let planned = match &target.files {
         Some(_) => engine::files::plan(&image, &hashes.content, &media)?,
@@ -148,7 +177,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Outcome, Error> {
         content_hash: hashes.content,
         target_hash: hashes.target,
     };
-    Ok(Outcome { result, manifest })
+    Ok(Some(Outcome { result, manifest }))
 }
 
 /// Prints the framed build manifest. What is published stays published without it.
@@ -214,6 +243,7 @@ mod tests {
                 scratch_limit: 0,
                 patience: Duration::ZERO,
             },
+            scripts: Scripted::Refused,
             termination_log: log.clone(),
         };
         assert_eq!(run(&params, &Broken), Code::Bug);

@@ -161,6 +161,9 @@ pub(super) enum Verb {
     Completions(CompletionsArgs),
     /// Build and publish one target inside the build pod (not for desks)
     Builder(BuilderArgs),
+    /// What a script of a document runs in; started by build alone
+    #[command(hide = true)]
+    Sandbox(SandboxArgs),
 }
 
 /// Flags of `build`.
@@ -181,8 +184,32 @@ pub(super) struct BuildArgs {
     /// Threads to compress with; any number gives the same bytes [default: all processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
+    /// Run the scripts of spec.disk.scripts, each in a sandbox without privileges and network
+    #[arg(long)]
+    pub(super) allow_scripts: bool,
+    /// An image layout, a directory or a tar, in which images of scripts are looked for first; may be
+    /// repeated
+    #[arg(long, value_name = "PATH", requires = "allow_scripts")]
+    pub(super) script_image: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) sources: DeskFlags,
+}
+
+/// Flags of `sandbox`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// Which of the two processes it is
+    #[arg(value_enum)]
+    pub(super) stage: Stage,
+}
+
+/// A process of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Stage {
+    /// The one that waits.
+    Outer,
+    /// The one that becomes the script.
+    Inner,
 }
 
 /// Flags of `check`.
@@ -264,6 +291,12 @@ pub(super) struct BuilderArgs {
     pub(super) sources: Option<PathBuf>,
     #[command(flatten)]
     pub(super) reach: ReachFlags,
+    /// Lay the trees that scripts change out in this directory, and do nothing else
+    #[arg(long, value_name = "DIR", conflicts_with = "staged")]
+    pub(super) stage: Option<PathBuf>,
+    /// Take the trees that scripts have changed from this directory
+    #[arg(long, value_name = "DIR")]
+    pub(super) staged: Option<PathBuf>,
     /// The file that takes the report
     #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
     pub(super) termination_log: PathBuf,

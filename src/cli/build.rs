@@ -16,6 +16,7 @@ use super::failure::{Failure, Failures};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Shown;
+use super::scripts::{Allowed, Scripts};
 use crate::builder::files::{self as written, Place, Ready, Steps, Written};
 use crate::engine::base::{Error, Progress};
 use crate::manifest::Override;
@@ -32,12 +33,17 @@ struct Run<'a> {
 
 /// Runs the verb.
 pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
-    let BuildArgs { file, output: directory, set, name, threads, sources } = args;
+    let BuildArgs { file, output: directory, set, name, threads, sources, .. } = args;
     let threads = threads.map_or(0, usize::from);
-    let desk = Desk::new(sources.settings(), threads)?;
+    let scripts = scripts(args, output)?;
+    let desk = Desk::new(sources.settings(), threads, scripts.clone())?;
     let prepared = accepted(file, set, name.as_deref(), &desk)?;
     refuse_collisions(&prepared)?;
-    let run = Run { directory, threads, output, interrupt: Interrupt::listen()? };
+    let interrupt = match scripts {
+        Scripts::Allowed(allowed) => allowed.interrupt,
+        _ => Interrupt::listen()?,
+    };
+    let run = Run { directory, threads, output, interrupt };
     let attempt = format!("making the directory {}", directory.display());
     fs::create_dir_all(directory).map_err(|e| Failure::io(Code::Io, &attempt, e))?;
     let built = prepared.iter().map(|p| run.build(p)).collect::<Result<Vec<_>, _>>()?;
@@ -45,6 +51,15 @@ pub(super) fn run(args: &BuildArgs, output: &Output) -> Result<(), Failures> {
     let result = result(&built);
     files::commit(built.into_iter().flat_map(|built| built.files).collect())?;
     result.print(output)
+}
+
+/// What becomes of scripts. Where they run, signals are listened to before they do.
+fn scripts(args: &BuildArgs, output: &Output) -> Result<Scripts, Failure> {
+    if !args.allow_scripts {
+        return Ok(Scripts::Refused);
+    }
+    let (images, interrupt) = (args.script_image.clone(), Interrupt::listen()?);
+    Ok(Scripts::Allowed(Allowed { images, interrupt, output: output.clone() }))
 }
 
 /// The documents of the file, or the one that is asked for, all accepted.
@@ -79,7 +94,7 @@ fn accepted(
 
 /// What `builder::files` needs of a prepared document.
 fn ready(prepared: &Prepared) -> Ready<'_> {
-    let Prepared { image, inputs, content_hash, media, files } = prepared;
+    let Prepared { image, inputs, content_hash, media, files, .. } = prepared;
     Ready { image, inputs, content_hash, media, files }
 }
 

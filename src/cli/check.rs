@@ -12,13 +12,14 @@ use super::document::{File, Prepared};
 use super::failure::{Failure, Failures};
 use super::image;
 use super::output::Output;
+use super::scripts::Scripts;
 use crate::manifest::Override;
 use crate::units::ByteSize;
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs, output: &Output) -> Result<u8, Failures> {
     let CheckArgs { files, file, set, source, sources } = args;
-    let desk = Desk::new(sources.settings(), 0)?;
+    let desk = Desk::new(sources.settings(), 0, Scripts::LeftOut)?;
     if source.from.is_some() || source.detect {
         let paths: Vec<PathBuf> = file.iter().chain(files).cloned().collect();
         return image::check::run(&paths, source, output);

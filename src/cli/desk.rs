@@ -3,6 +3,7 @@
 //! Writes nothing. Invariant: without `SOURCE_DATE_EPOCH` the desk builds what a cluster builds.
 
 use super::failure::{Failure, Failures};
+use super::scripts::Scripts;
 use crate::engine::base::tree::Time;
 use crate::report::Code;
 use crate::sources::Settings;
@@ -19,12 +20,18 @@ pub(super) struct Desk {
     pub(super) time: Time,
     /// Threads; 0 means as many as the machine offers.
     pub(super) threads: usize,
+    /// What becomes of scripts.
+    pub(super) scripts: Scripts,
 }
 
 impl Desk {
     /// The desk of these settings, at the time that the environment says.
-    pub(super) fn new(sources: Settings, threads: usize) -> Result<Self, Failures> {
-        Ok(Self { sources, time: time()?, threads })
+    pub(super) fn new(
+        sources: Settings,
+        threads: usize,
+        scripts: Scripts,
+    ) -> Result<Self, Failures> {
+        Ok(Self { sources, time: time()?, threads, scripts })
     }
 }
 

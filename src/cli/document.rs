@@ -11,11 +11,14 @@ use fs_err as fs;
 
 use super::desk::Desk;
 use super::failure::{Failure, Failures};
-use crate::engine::base::{Kind, Silent, Work};
+use super::scripts::{self, Place};
+use crate::engine::base::{self, Kind, Silent, Work};
 use crate::engine::files::{self, Planned};
 use crate::engine::{self, Env, Given, Inputs, Media, Seed};
 use crate::manifest::parse::{ConfigMaps, MAX_TEXT, parse_beside_config_maps};
-use crate::manifest::{Document, FieldPath, Override, ParseError, Problem, VMImage, check, hash};
+use crate::manifest::{
+    Document, FieldPath, Override, ParseError, Problem, Spec, VMImage, check, hash,
+};
 use crate::report::Code;
 
 /// A file of documents.
@@ -42,6 +45,12 @@ pub(super) struct Prepared {
     pub(super) media: Media,
     /// Its image files.
     pub(super) files: Vec<Planned>,
+    /// What scripts left, which the media are read from.
+    _place: Option<Place>,
+}
+
+fn has_scripts(spec: &Spec) -> bool {
+    spec.disk.as_ref().is_some_and(|disk| !disk.scripts.is_empty())
 }
 
 impl File {
@@ -130,11 +139,21 @@ impl File {
         let name = &document.image.metadata.name;
         let given = Given { name, spec, inputs: &inputs, seed: Seed::new(name, &content_hash) };
         let work = Work { threads: desk.threads, progress: &Silent };
-        let env = Env { scratch: &sources.scratch, time: desk.time, work };
-        let media = engine::build(&given, &env).map_err(|e| placed(Failure::from(&e)))?;
+        let fail = |e: base::Error| placed(Failure::from(&e));
+        let allowed = desk.scripts.allowed().filter(|_| has_scripts(spec));
+        let place = allowed.map(|_| Place::new(&desk.sources.scratch)).transpose().map_err(fail)?;
+        let runner = allowed.zip(place.as_ref());
+        let runner = runner.map(|(allowed, place)| scripts::Desk::new(allowed, &sources, place));
+        let staged = place.as_ref().map(Place::staged);
+        let scripts = match (&runner, &staged) {
+            (Some(runner), Some(staged)) => engine::Scripts::Run(runner, staged),
+            _ => desk.scripts.idle(),
+        };
+        let env = Env { scratch: &sources.scratch, time: desk.time, work, scripts };
+        let media = engine::build(&given, &env).map_err(fail)?;
         let files = files::plan(&document.image, &content_hash, &media)
             .map_err(|e| placed(Failure::from(&e)))?;
-        Ok(Prepared { image: document.image, inputs, content_hash, media, files })
+        Ok(Prepared { image: document.image, inputs, content_hash, media, files, _place: place })
     }
 
     fn at(&self, document: &Document, failure: Failure, field: &str) -> Failure {

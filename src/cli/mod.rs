@@ -23,6 +23,7 @@ mod output;
 mod pod;
 mod progress;
 mod schema;
+mod scripts;
 mod sources;
 mod tree;
 
@@ -80,6 +81,7 @@ fn dispatch(cli: Cli) -> u8 {
         Verb::Explain(args) => explain::run(&args, &output).map(|()| 0),
         Verb::Completions(args) => completions::run(&args, &output).map(|()| 0),
         Verb::Builder(args) => pod::run(args),
+        Verb::Sandbox(args) => Ok(scripts::sandbox(args.stage)),
     };
     result.unwrap_or_else(|failures| {
         output.failures(&failures);

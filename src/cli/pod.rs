@@ -10,7 +10,7 @@ use super::args::BuilderArgs;
 use super::failure::Failures;
 use super::interrupt::Interrupt;
 use super::output;
-use crate::builder::{self, Host, Looking, Params};
+use crate::builder::{self, Host, Looking, Params, Scripted};
 
 /// Runs the verb and returns the exit code.
 pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
@@ -24,6 +24,8 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         timeout_seconds,
         sources,
         reach,
+        stage,
+        staged,
         termination_log,
     } = args;
     let timeout = timeout_seconds.map(Duration::from_secs);
@@ -42,6 +44,11 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         target_hash: target_hash.unwrap_or_default(),
         timeout,
         sources,
+        scripts: match (stage, staged) {
+            (Some(directory), _) => Scripted::Stage(directory),
+            (None, Some(directory)) => Scripted::Done(directory),
+            (None, None) => Scripted::Refused,
+        },
         termination_log,
     };
     Ok(builder::run(&params, &process).exit())

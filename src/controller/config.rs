@@ -28,6 +28,8 @@ pub struct Config {
     pub concurrency: u16,
     /// Flags of build pods about the servers that sources may lie on.
     pub source_flags: Vec<String>,
+    /// Whether scripts run in namespaces that allow them.
+    pub allow_scripts: bool,
     /// How claims are sized.
     pub claims: ClaimRules,
 }

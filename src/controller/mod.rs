@@ -21,6 +21,7 @@ mod observe;
 mod reason;
 mod reconcile;
 mod run;
+mod scripts;
 mod status;
 #[cfg(test)]
 mod testing;

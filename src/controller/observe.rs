@@ -10,6 +10,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::compose::{STAGE, script_number};
 use crate::api::labels;
 use crate::units::ByteSize;
 
@@ -133,8 +134,10 @@ pub(super) struct PodTruth {
     pub waiting: Option<(String, String)>,
     /// Whether its container runs.
     pub running: bool,
-    /// How its container ended.
+    /// How its container ended, or the one that lays trees out for scripts if that failed.
     pub ended: Option<Ended>,
+    /// The script that failed, by its number from 1, and how it ended.
+    pub script: Option<(usize, Ended)>,
     /// Whether pod and containers have ended for good.
     pub over: bool,
 }
@@ -232,6 +235,7 @@ impl From<&Pod> for PodTruth {
         let conditions = status.conditions.unwrap_or_default();
         let container = status.container_statuses.unwrap_or_default().into_iter().next();
         let state = container.and_then(last_state).unwrap_or_default();
+        let (stage, script) = failed(status.init_container_statuses.unwrap_or_default());
         Self {
             id: Identity::of(&pod.metadata),
             job: job.map(|owner| owner.uid.clone()).unwrap_or_default(),
@@ -242,10 +246,27 @@ impl From<&Pod> for PodTruth {
             }),
             waiting: state.0,
             running: state.1,
-            ended: state.2,
+            ended: state.2.or(stage),
+            script,
             over: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
         }
     }
+}
+
+/// How the container that lays trees out failed, and which script did.
+fn failed(init: Vec<ContainerStatus>) -> (Option<Ended>, Option<(usize, Ended)>) {
+    let (mut stage, mut script) = (None, None);
+    for container in init {
+        let name = container.name.clone();
+        let ended = last_state(container).and_then(|state| state.2);
+        let Some(ended) = ended.filter(|ended| ended.exit != 0) else { continue };
+        match script_number(&name) {
+            Some(number) => script = Some((number, ended)),
+            None if name == STAGE => stage = Some(ended),
+            None => {}
+        }
+    }
+    (stage, script)
 }
 
 /// Waiting reason, running or not, and the end of a container.

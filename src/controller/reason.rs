@@ -60,6 +60,8 @@ pub(super) enum Reason {
     VolumeHoldsOther,
     /// A source lies where the operator's rules do not let a build reach.
     SourceRefused,
+    /// A script of the document failed.
+    ScriptFailed,
     /// The builder used more memory than its limit.
     OutOfMemory,
     /// The attempt took longer than `build.timeoutSeconds`.
@@ -104,6 +106,7 @@ impl Reason {
             Self::VolumeTooSmall => "VolumeTooSmall",
             Self::VolumeHoldsOther => "VolumeHoldsOther",
             Self::SourceRefused => "SourceRefused",
+            Self::ScriptFailed => "ScriptFailed",
             Self::OutOfMemory => "OutOfMemory",
             Self::Timeout => "Timeout",
             Self::PodLost => "PodLost",

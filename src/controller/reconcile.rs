@@ -26,6 +26,7 @@ use super::inputs;
 use super::looking::Open;
 use super::observe::{Observed, Phase};
 use super::reason::Reason;
+use super::scripts;
 use super::status;
 use super::validate::{self, Accepted, Refusal};
 use crate::api::{Image, Status, labels};
@@ -88,7 +89,12 @@ async fn run(image: &Image, context: &Context) -> Result<Next, Error> {
     };
     let (next, status) = match known(image, context).await? {
         Known::Refused(refusal) => {
-            (Next::await_change(), status::refused(&refusal, facts, Timestamp::now()))
+            // A label of the namespace is not watched.
+            let next = match &refusal {
+                Refusal::ScriptsNotAllowed { .. } => Next::requeue(MISSING),
+                _ => Next::await_change(),
+            };
+            (next, status::refused(&refusal, facts, Timestamp::now()))
         }
         Known::Missing(what) => {
             let reason = Reason::SourceMissing;
@@ -140,6 +146,11 @@ async fn known(image: &Image, context: &Context) -> Result<Known, Error> {
         Ok(spec) => spec,
         Err(refusal) => return Ok(Known::Refused(refusal)),
     };
+    if let Some(refusal) =
+        scripts::refused(image, &spec, context).await.map_err(Error::Dereference)?
+    {
+        return Ok(Known::Refused(refusal));
+    }
     let found = inputs::look(image, &spec, context).await.map_err(Error::Dereference)?;
     if !found.missing.is_empty() {
         return Ok(Known::Missing(found.missing.join("; ")));

@@ -36,6 +36,18 @@ pub(super) enum Refusal {
     /// There is no target.
     #[error("spec.publish is empty: name at least one target, such as {{name: golden, pvc: {{}}}}")]
     NothingToPublish,
+    /// Scripts run only where operator and namespace allow them.
+    #[error(
+        "spec.disk.scripts: scripts are not allowed here: the operator needs --allow-scripts \
+         (allowScripts in the chart; it {operator}) and the namespace the label \
+         vmimage.dev/allow-scripts: \"true\" (it {namespace})"
+    )]
+    ScriptsNotAllowed {
+        /// Whether the operator has its flag.
+        operator: &'static str,
+        /// Whether the namespace has its label.
+        namespace: &'static str,
+    },
 }
 
 impl Refusal {
@@ -45,6 +57,7 @@ impl Refusal {
         match self {
             Self::InvalidSpec(_) => "InvalidSpec",
             Self::NothingToPublish => "NothingToPublish",
+            Self::ScriptsNotAllowed { .. } => "ScriptsNotAllowed",
         }
     }
 }

@@ -224,7 +224,8 @@ mod tests {
     fn laid_out(products: Vec<Product>, size: Option<u64>) -> Result<Layout, Error> {
         let scratch = Scratch::new(std::path::Path::new("/nowhere"), 0);
         let work = Work { threads: 1, progress: &Silent };
-        let env = Env { scratch: &scratch, time: Time::default(), work };
+        let scripts = crate::engine::Scripts::Refused;
+        let env = Env { scratch: &scratch, time: Time::default(), work, scripts };
         let size = size.map(|size| (ByteSize::bytes(size), Origin::new("spec.disk.size")));
         let plan = Plan { products, volumes: Vec::new(), table: None, size };
         layout(plan, &Disk::default(), &env)

@@ -25,7 +25,9 @@ mod params;
 pub mod partition;
 pub mod payload;
 mod plan;
+pub mod scripts;
 mod slot;
+pub mod stage;
 pub mod view;
 mod volume;
 
@@ -40,6 +42,7 @@ use crate::manifest::{FieldPath, Spec};
 pub use ids::Seed;
 use inputs::Input;
 pub use inputs::Inputs;
+pub use scripts::Scripts;
 
 /// What is built: an accepted document and its inputs.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,8 @@ pub struct Env<'a> {
     pub time: Time,
     /// How compressors are run.
     pub work: Work<'a>,
+    /// What becomes of scripts.
+    pub scripts: Scripts<'a>,
 }
 
 /// The media of a document; at least one.

@@ -3,11 +3,13 @@
 //! Reads inputs only where a size follows from the bytes. All defaults are decided here. Invariant:
 //! a plan holds no choice but the places; everything after it follows from it.
 
+use super::base::tree::Tree;
 use super::base::{Content, Error, Kind, Origin};
 use super::bootloader::sector;
 use super::contents::{self, Trees};
 use super::ids::Ids;
 use super::inputs::Inputs;
+use super::scripts;
 use super::volume::{self, Volume};
 use super::{Env, Given};
 use crate::manifest::FieldPath;
@@ -66,8 +68,8 @@ pub(super) fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
         let message = "nothing to build: add boot, disk.partitions, or disk.size for an empty disk";
         return Err(Error::new(Kind::Document, message).at(&Origin::new("spec")));
     }
-    let ids = Ids::new(disk, given.seed).map_err(|e| e.at(&Origin::new("spec.disk")))?;
-    let Trees(trees) = contents::trees(disk, &ids, given, env)?;
+    let (ids, mut trees) = trees(disk, given, env)?;
+    scripts::barrier(disk, &mut trees, env)?;
     let volumes = volume::volumes(disk, &ids, trees, given, env)?;
     let table = (disk.partition_table != PartitionTable::None).then(|| TablePlan {
         ids,
@@ -76,6 +78,17 @@ pub(super) fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
         headroom: volume::headroom(&disk.headroom),
     });
     Ok(Plan { products, volumes, table, size })
+}
+
+/// The trees of all partitions as the document's steps make them, and the ids that they name.
+pub(super) fn trees(
+    disk: &Disk,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<(Ids, Vec<Option<Tree>>), Error> {
+    let ids = Ids::new(disk, given.seed).map_err(|e| e.at(&Origin::new("spec.disk")))?;
+    let Trees(trees) = contents::trees(disk, &ids, given, env)?;
+    Ok((ids, trees))
 }
 
 fn boot_sector(given: &Sector, inputs: &Inputs) -> Result<Product, Error> {

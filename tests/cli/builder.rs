@@ -1,5 +1,6 @@
 //! `vmimage builder`: the contract between controller and build pod.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use rustix::process::geteuid;
@@ -232,14 +233,37 @@ fn a_missing_document_may_come_back() {
     pod.failed(pod.run(), Code::Io);
 }
 
-/// A pod that publishes for longer than a test waits, if the disk has room for it.
-fn slow() -> Pod {
-    Pod::new(&json!({"disk": {"size": "8Gi"}}))
+/// A pod that publishes for longer than a test waits.
+fn slow() -> (Pod, Mounted) {
+    let pod = Pod::new(&json!({"disk": {"size": "8Gi"}}));
+    let mounted = Mounted::tmpfs(&pod.desk.path("volume"), "12g");
+    (pod, mounted)
+}
+
+/// A filesystem in memory with room for files that are only holes, however full the disk is.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn tmpfs(path: &Path, size: &str) -> Self {
+        assert!(geteuid().is_root(), "this test mounts: run it as root, as `make test` does");
+        let size = format!("size={size}");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(path).status();
+        assert!(mount.unwrap().success());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmount = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(unmount.unwrap().success());
+    }
 }
 
 #[test]
 fn the_deadline_is_kept_by_the_builder_itself() {
-    let pod = slow();
+    let (pod, _mounted) = slow();
     let arguments = [pod.arguments(), ["--timeout-seconds", "1"].map(String::from).into()].concat();
     let report = pod.failed(pod.desk.run(&arguments), Code::Stopped);
     assert_eq!(report.message, "the build took longer than the 1 seconds allowed");
@@ -256,7 +280,7 @@ fn stopped(pod: &Pod, child: Child) {
 
 #[test]
 fn sigterm_while_publishing_leaves_an_empty_volume() {
-    let pod = slow();
+    let (pod, _mounted) = slow();
     let mut child = pod.desk.command(&pod.arguments()).spawn().unwrap();
     wait_until(&mut child, "a partial file", || !pod.volume().is_empty());
     stopped(&pod, child);

@@ -285,6 +285,8 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
 
 /// Specs that stand just inside a limit.
 pub(crate) const ACCEPTED: &[&str] = &[
+    "{disk: {partitions: [{name: a, filesystem: {type: ext4}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a, env: {_A1: b}}, {image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a, partition: a, shell: /bin/bash, timeoutSeconds: 86400}]}}",
+    "{disk: {partitionTable: GPT, partitions: [{name: a, filesystem: {type: ext4}}, {name: b, mountPath: /, filesystem: {type: ext4}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a}]}}",
     "{disk: {size: 8Mi, partitionTable: GPT}}",
     "{disk: {size: 8Mi, sectorSize: 4096, alignment: 4Ki, partitionTable: GPT, partitions: [{name: a, size: 4096}]}}",
     "{disk: {size: 8Mi, alignment: 512, partitionTable: MBR, diskId: '0xABCDEF01', partitions: [{name: a, type: '0x83', attributes: [active, hidden]}, {name: b, type: esp}, {name: c}, {name: d, logical: true}, {name: e, logical: true, grow: true}]}}",

@@ -230,6 +230,42 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
         "/ is used twice",
     ),
     (
+        "script-partition",
+        "{disk: {partitions: [{name: a, filesystem: {type: ext4}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a, partition: b}]}}",
+        "spec.disk.scripts[0].partition",
+        "only one has a tree",
+    ),
+    (
+        "script-partition",
+        "{disk: {partitionTable: GPT, partitions: [{name: a, filesystem: {type: ext4}}, {name: b, filesystem: {type: ext4}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a}]}}",
+        "spec.disk.scripts[0]",
+        "only one has a tree",
+    ),
+    (
+        "script-partition",
+        "{disk: {partitions: [{name: a, filesystem: {type: swap}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a}]}}",
+        "spec.disk.scripts[0]",
+        "only one has a tree",
+    ),
+    (
+        "script-env",
+        "{disk: {partitions: [{name: a, filesystem: {type: ext4}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a, env: {1a: b}}]}}",
+        "spec.disk.scripts[0].env",
+        "\"1a\"",
+    ),
+    (
+        "script-text",
+        "{disk: {partitions: [{name: a, filesystem: {type: ext4}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: \"a\\0\"}]}}",
+        "spec.disk.scripts[0].text",
+        "plain absolute path",
+    ),
+    (
+        "script-text",
+        "{disk: {partitions: [{name: a, filesystem: {type: ext4}}], scripts: [{image: \"r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", text: a, shell: /bin/../sh}]}}",
+        "spec.disk.scripts[0].shell",
+        "plain absolute path",
+    ),
+    (
         "partition-member",
         "{disk: {partitions: [{name: a, filesystem: {type: ext4}, source: {inline: {text: a}}}]}}",
         "spec.disk.partitions[0]",

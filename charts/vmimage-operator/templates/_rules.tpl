@@ -43,4 +43,10 @@
 - apiGroups: [storage.k8s.io]
   resources: [storageclasses]
   verbs: [get, list]
+{{- if .Values.allowScripts }}
+# Whether a namespace allows scripts: its label.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}
 {{- end }}

@@ -22,7 +22,7 @@ use super::super::config::Config;
 use super::super::observe::Wanted;
 use super::super::validate::Accepted;
 use super::document::KEY;
-use super::sources;
+use super::{scripts, sources};
 use crate::api::{Image, labels, names};
 use crate::manifest::types::{self, Build, Spec};
 use crate::report::{Class, Code};
@@ -108,10 +108,14 @@ fn pod(spec: &Spec, wanted: &Wanted, config: &Config) -> PodSpec {
     let references =
         |name: &types::LocalReference| LocalObjectReference { name: name.name.clone() };
     let account = build.service_account_name.clone().or(config.build_service_account.clone());
+    let mut builder = container(build, wanted, config, given.mounts);
+    let mut volumes: Vec<Volume> = volumes(wanted).into_iter().chain(given.volumes).collect();
+    let init_containers = scripts::scripts(spec, &mut builder, &mut volumes);
     PodSpec {
         active_deadline_seconds: Some(i64::from(build.timeout_seconds.0)),
         automount_service_account_token: Some(false),
-        containers: vec![container(build, wanted, config, given.mounts)],
+        containers: vec![builder],
+        init_containers,
         enable_service_links: Some(false),
         image_pull_secrets: not_empty(build.image_pull_secrets.iter().map(references).collect()),
         node_selector: (!build.node_selector.is_empty()).then(|| build.node_selector.clone()),
@@ -130,7 +134,7 @@ fn pod(spec: &Spec, wanted: &Wanted, config: &Config) -> PodSpec {
         service_account_name: account,
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         tolerations: not_empty(build.tolerations.iter().map(toleration).collect()),
-        volumes: Some(volumes(wanted).into_iter().chain(given.volumes).collect()),
+        volumes: Some(volumes),
         ..PodSpec::default()
     }
 }
@@ -240,7 +244,7 @@ fn arguments(build: &Build, wanted: &Wanted, config: &Config) -> Vec<String> {
 /// for the other one stays unless it would contradict: the apiserver refuses requests above limits.
 ///
 /// Temporary files count as ephemeral storage: the limit has room for all of them.
-fn resources(given: &types::Resources, scratch: ByteSize) -> ResourceRequirements {
+pub(super) fn resources(given: &types::Resources, scratch: ByteSize) -> ResourceRequirements {
     let local = ByteSize::bytes(scratch.get().saturating_add(LOCAL)).to_string();
     let defaults = |pairs: [(&str, &str); 3]| super::strings(pairs);
     let mut requests =

@@ -6,6 +6,7 @@
 mod claim;
 mod document;
 mod job;
+mod scripts;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 pub(super) use claim::{claim, marks};
 pub(super) use document::{document, manifest};
 pub(super) use job::{CONTAINER, job};
+pub(super) use scripts::{STAGE, number as script_number};
 
 use super::observe::Wanted;
 use crate::api::{Image, labels};

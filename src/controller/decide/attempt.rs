@@ -131,6 +131,9 @@ pub(super) fn classify(job: &Attempt, pods: &[PodTruth]) -> Verdict {
         let message = "the attempt took longer than spec.build.timeoutSeconds";
         return Verdict::new(Class::Transient, Reason::Timeout, message);
     }
+    if let Some((number, ended)) = &pod.script {
+        return script(*number, ended);
+    }
     match &pod.ended {
         Some(ended) if ended.reason == "OOMKilled" => out_of_memory(),
         Some(ended) if NOT_STARTED.contains(&ended.reason.as_str()) => not_started(ended),
@@ -148,6 +151,23 @@ fn out_of_memory() -> Verdict {
     let message =
         "the builder used more memory than its limit; raise spec.build.resources.limits.memory";
     Verdict::new(Class::Bug, Reason::OutOfMemory, message)
+}
+
+/// A script failed. It would do so again, unless it was stopped from outside.
+fn script(number: usize, ended: &Ended) -> Verdict {
+    let field = format!("spec.disk.scripts[{}]", number.saturating_sub(1));
+    let tail: String = ended.message.trim_end().chars().rev().take(600).collect();
+    let tail: String = tail.chars().rev().collect();
+    let message = match ended.reason.as_str() {
+        "OOMKilled" => format!(
+            "{field}: the script used more memory than its limit; raise \
+             spec.build.resources.limits.memory"
+        ),
+        _ => format!("{field}: the script ended with exit code {}: {tail}", ended.exit),
+    };
+    let stopped = ended.exit == 137 || ended.exit == 143;
+    let class = if stopped { Class::Transient } else { Class::Terminal };
+    Verdict::new(class, Reason::ScriptFailed, message.trim_end_matches(": "))
 }
 
 /// The container never ran: no defect of the builder.

@@ -11,6 +11,7 @@
 mod looking;
 mod node;
 mod objects;
+mod scripts;
 mod server;
 mod sources;
 mod world;

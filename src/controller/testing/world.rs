@@ -222,6 +222,7 @@ impl Controller {
             listen: ([127, 0, 0, 1], 0).into(),
             concurrency: 1,
             source_flags: Vec::new(),
+            allow_scripts: true,
             claims: ClaimRules::default(),
         };
         let ((images, image_writer), (jobs, job_writer)) = (store(), store());

@@ -10,6 +10,7 @@ mod disk;
 mod filesystem;
 mod formats;
 mod publish;
+mod scripts;
 mod sources;
 mod table;
 

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use super::super::FieldPath;
 use super::super::rules::message;
 use super::super::types::{Architecture, Sector, Spec, Toleration, TolerationOperator};
-use super::{contents, disk as drive, filesystem, formats, publish, sources};
+use super::{contents, disk as drive, filesystem, formats, publish, scripts, sources};
 use crate::units::{ByteSize, SECTOR};
 
 /// The largest disk of QEMU: the largest file offset less its largest alignment.
@@ -117,6 +117,13 @@ pub const ROWS: &[Row] = &[
     row("one-grow", message::ONE_GROW, drive::one_grow),
     row("grow-size", message::GROW_SIZE, drive::grow_size),
     row("mount-paths", message::MOUNT_PATHS, drive::mount_paths),
+    row("script-partition", message::SCRIPT_PARTITION, scripts::partition),
+    desk("script-env", message::SCRIPT_ENV, scripts::env),
+    desk(
+        "script-text",
+        "a script and its variables hold no NUL, and its shell is a plain absolute path",
+        scripts::nul,
+    ),
     row("partition-member", message::PARTITION_MEMBER, drive::partition_member),
     row("contents", message::CONTENTS, drive::contents),
     row("partition-sectors", message::PARTITION_SECTORS, drive::partition_sectors),

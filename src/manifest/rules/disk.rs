@@ -78,8 +78,20 @@ pub(in super::super) fn disk() -> Value {
             "rule": format!("{partitions}.all(p, !has(p.mountPath) || self.partitions.exists_one(q, has(q.mountPath) && q.mountPath == p.mountPath))"),
             "message": message::MOUNT_PATHS,
         },
+        scripts(),
     ])
 }
+
+/// Every script has a partition whose tree it changes.
+fn scripts() -> Value {
+    json!({
+        "rule": format!("!has(self.scripts) || (has(self.partitions) && self.scripts.all(s, has(s.partition) ? self.partitions.exists(p, p.name == s.partition && {TREE}) : (self.partitions.exists(p, has(p.mountPath) && p.mountPath == '/' && {TREE}) || self.partitions.exists_one(p, {TREE}))))"),
+        "message": message::SCRIPT_PARTITION,
+    })
+}
+
+/// The partition p has a tree.
+const TREE: &str = "has(p.filesystem) && p.filesystem.type != 'swap'";
 
 /// The size is whole sectors, at least one.
 fn whole_sectors(size: &str) -> String {

@@ -87,6 +87,9 @@ pub(in super::super) const ONE_ACTIVE: &str = "one partition can be active";
 pub(in super::super) const ONE_GROW: &str = "one partition can grow";
 pub(in super::super) const GROW_SIZE: &str =
     "a partition that grows needs room: add disk.size or disk.headroom";
+pub(in super::super) const SCRIPT_PARTITION: &str = "a script changes the tree of a partition with a filesystem: name it, unless one is mounted at / or only one has a tree";
+pub(in super::super) const SCRIPT_ENV: &str =
+    "a variable of a script has a name of letters, digits and _ that does not begin with a digit";
 pub(in super::super) const MOUNT_PATHS: &str = "every mountPath may be used once";
 pub(in super::super) const PARTITION_MEMBER: &str =
     "a partition holds either a filesystem or the bytes of source";

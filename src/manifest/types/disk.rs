@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::super::rules;
 use super::super::size::Size;
 use super::contents::Step;
-use super::filesystem::{Filesystem, Headroom};
+use super::filesystem::{Filesystem, FilesystemKind, Headroom};
 use super::is_default;
 use super::scalar::Path;
+use super::script::Script;
 use super::source::Source;
 use crate::units::ByteSize;
 
@@ -69,6 +70,14 @@ pub struct Disk {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub partitions: Vec<Partition>,
+
+    /// Scripts that change the trees of partitions, in this order, after all steps of all
+    /// partitions and before filesystems are made. Off unless who runs the build allows them: such
+    /// a build is not reproducible. A script cannot change owners, make devices, or use a package
+    /// manager that does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub scripts: Vec<Script>,
 }
 
 /// A kind of partition table.
@@ -184,6 +193,29 @@ fn is_default_alignment(size: &Size) -> bool {
     *size == ALIGNMENT
 }
 
+impl Disk {
+    /// The index of the partition whose tree `script` changes, if there is one.
+    #[must_use]
+    pub fn changed_by(&self, script: &Script) -> Option<usize> {
+        let has_tree = |partition: &&Partition| {
+            let filesystem = partition.filesystem.as_ref();
+            filesystem.is_some_and(|filesystem| filesystem.kind != FilesystemKind::Swap)
+        };
+        let with_tree = || self.partitions.iter().filter(has_tree);
+        let found = match &script.partition {
+            Some(name) => with_tree().find(|partition| partition.name == *name),
+            None => {
+                let root = |partition: &&Partition| {
+                    partition.mount_path.as_ref().is_some_and(Path::is_root)
+                };
+                let only = || with_tree().next().filter(|_| with_tree().count() == 1);
+                with_tree().find(root).or_else(only)
+            }
+        }?;
+        self.partitions.iter().position(|partition| partition.name == found.name)
+    }
+}
+
 impl Default for Disk {
     fn default() -> Self {
         Self {
@@ -195,6 +227,7 @@ impl Default for Disk {
             alignment: ALIGNMENT,
             hybrid: Vec::new(),
             partitions: Vec::new(),
+            scripts: Vec::new(),
         }
     }
 }

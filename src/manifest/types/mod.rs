@@ -15,6 +15,7 @@ mod options;
 mod publish;
 mod readonly;
 mod scalar;
+mod script;
 mod source;
 
 use schemars::JsonSchema;
@@ -45,6 +46,7 @@ pub use options::{
 pub use publish::{AccessMode, Files, Pvc, Target};
 pub use readonly::{Erofs, ErofsCompression, Squashfs, SquashfsCompression};
 pub use scalar::{Mode, Moment, Path};
+pub use script::{Script, ScriptSeconds};
 pub use source::{
     CaBundle, ClaimFile, Decompress, Http, Inline, KeyReference, Oci, Selection, Source,
 };
