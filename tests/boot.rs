@@ -21,7 +21,7 @@ use vmimage::engine::base::{
 };
 use vmimage::engine::format::package::{self, Form, Recipe, ova, vagrant};
 use vmimage::engine::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
-use vmimage::engine::{self, Env, Given, Inputs, Seed};
+use vmimage::engine::{self, Env, Given, Inputs, Scripts, Seed};
 use vmimage::manifest::Spec;
 use vmimage::publish::volume;
 
@@ -47,7 +47,7 @@ fn medium(spec: &Spec) -> Arc<dyn SectorSource> {
     let inputs = Inputs::resolve(spec, None).unwrap();
     let scratch = Scratch::new(Path::new("/nowhere"), 0);
     let work = Work { threads: 1, progress: &Silent };
-    let env = Env { scratch: &scratch, time: Time::default(), work };
+    let env = Env { scratch: &scratch, time: Time::default(), work, scripts: Scripts::Refused };
     let seed = Seed::new("boot", "hash");
     let given = Given { name: "boot", spec, inputs: &inputs, seed };
     Arc::clone(engine::build(&given, &env).unwrap().main())

@@ -90,7 +90,7 @@ fn what_nobody_touched_comes_back() {
     grower.put("n".repeat(255).as_bytes(), content(vec![1]), meta(0));
     grower.put(format!("deep{}", "/d".repeat(200)).as_bytes(), content(vec![2]), meta(0o7777));
     let staged = stage(&grower.tree);
-    same(&staged.back(), &of(&grower.tree), ALL);
+    same("the grown tree", &staged.back(), &of(&grower.tree), ALL);
     // The hole takes no room, here and when it is read.
     assert!(fs::metadata(staged.at("sparse")).unwrap().blocks() * 512 < 1 << 20);
     let tree = staged.with(&rules()).unwrap();
@@ -328,6 +328,6 @@ proptest! {
     #[test]
     fn any_tree_comes_back(tree in any_tree()) {
         let staged = stage(&tree);
-        same(&staged.back(), &of(&tree), ALL);
+        same("the tree", &staged.back(), &of(&tree), ALL);
     }
 }

@@ -1,0 +1,201 @@
+//! The distribution's files that boot loaders are made of: GRUB's images and modules, syslinux, EFI
+//! stubs, shim.
+//!
+//! They have licences of their own and are never part of our programs: they are read when a document
+//! needs them, first from the user's directories, then from where Debian's packages put them.
+//! Invariant: what is read is bounded, and a file that is missing is named with its package and with
+//! every place that was searched.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs_err as fs;
+
+use crate::engine::base::{Error, Kind};
+
+/// No file of a boot loader is larger.
+const LARGEST: u64 = 64 << 20;
+
+/// Files that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Set {
+    /// GRUB's images and modules for BIOS.
+    GrubPc,
+    /// GRUB's images and modules for UEFI on x86-64.
+    GrubEfiX64,
+    /// GRUB's images and modules for UEFI on arm64.
+    GrubEfiArm64,
+    /// GRUB signed for Secure Boot on x86-64.
+    GrubSignedX64,
+    /// GRUB's fonts.
+    GrubFonts,
+    /// shim, which firmware with Microsoft's keys trusts.
+    Shim,
+    /// The programs `syslinux` and `extlinux`, which hold their boot code.
+    SyslinuxPrograms,
+    /// syslinux' modules and boot records.
+    Syslinux,
+    /// isolinux.
+    Isolinux,
+    /// Stubs of unified kernel images.
+    EfiStub,
+}
+
+/// Where a set lies, and what brings it.
+struct Facts {
+    /// Below a directory of the user.
+    name: &'static str,
+    /// As the packages have it.
+    place: &'static str,
+    /// Debian's packages.
+    packages: &'static str,
+}
+
+impl Set {
+    /// All sets.
+    pub const ALL: [Self; 10] = [
+        Self::GrubPc,
+        Self::GrubEfiX64,
+        Self::GrubEfiArm64,
+        Self::GrubSignedX64,
+        Self::GrubFonts,
+        Self::Shim,
+        Self::SyslinuxPrograms,
+        Self::Syslinux,
+        Self::Isolinux,
+        Self::EfiStub,
+    ];
+
+    const fn facts(self) -> Facts {
+        let (name, place, packages) = match self {
+            Self::GrubPc => ("grub/i386-pc", "/usr/lib/grub/i386-pc", "grub-pc-bin"),
+            Self::GrubEfiX64 => {
+                ("grub/x86_64-efi", "/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin")
+            }
+            Self::GrubEfiArm64 => {
+                ("grub/arm64-efi", "/usr/lib/grub/arm64-efi", "grub-efi-arm64-bin")
+            }
+            Self::GrubSignedX64 => (
+                "grub/x86_64-efi-signed",
+                "/usr/lib/grub/x86_64-efi-signed",
+                "grub-efi-amd64-signed",
+            ),
+            Self::GrubFonts => ("grub/fonts", "/usr/share/grub", "grub-common"),
+            Self::Shim => ("shim", "/usr/lib/shim", "shim-signed"),
+            Self::SyslinuxPrograms => ("syslinux/bin", "/usr/bin", "syslinux or extlinux"),
+            Self::Syslinux => ("syslinux", "/usr/lib/syslinux", "syslinux-common"),
+            Self::Isolinux => ("isolinux", "/usr/lib/ISOLINUX", "isolinux"),
+            Self::EfiStub => ("efi-stub", "/usr/lib/systemd/boot/efi", "systemd-boot-efi"),
+        };
+        Facts { name, place, packages }
+    }
+
+    /// Its name, which is its place below a directory of the user.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.facts().name
+    }
+}
+
+/// Finds files of boot loaders.
+#[derive(Clone, Debug, Default)]
+pub struct Assets {
+    directories: Vec<PathBuf>,
+    alone: bool,
+}
+
+impl Assets {
+    /// Those below these directories, then those of the distribution.
+    #[must_use]
+    pub const fn new(directories: Vec<PathBuf>) -> Self {
+        Self { directories, alone: false }
+    }
+
+    /// Those below these directories and no others.
+    #[must_use]
+    pub const fn only(directories: Vec<PathBuf>) -> Self {
+        Self { directories, alone: true }
+    }
+
+    /// The file `name` of `set`; `name` may have directories, such as `modules/bios/menu.c32`.
+    pub fn read(&self, set: Set, name: &str) -> Result<Arc<[u8]>, Error> {
+        let mut searched = Vec::new();
+        for directory in self.places(set) {
+            let path = directory.join(name);
+            match fs::File::open(&path) {
+                Ok(file) => return bytes(file, &path),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    searched.push(directory.display().to_string());
+                }
+                Err(e) => return Err(Error::io(format!("opening {}", path.display()), e)),
+            }
+        }
+        let message = format!(
+            "the boot loader's file {name} is missing; searched: {}; Debian's package {} has it, or give a \
+             directory that has {}/{name}",
+            searched.join(", "),
+            set.facts().packages,
+            set.name()
+        );
+        Err(Error::new(Kind::Unsupported, message))
+    }
+
+    /// The names of all plain files of `set`, sorted; those of directories of the user hide others
+    /// of the same name only when they are read.
+    pub fn names(&self, set: Set) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        for directory in self.places(set) {
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::io(format!("listing {}", directory.display()), e)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|e| Error::io("listing boot files".to_owned(), e))?;
+                names.extend(entry.file_name().into_string());
+            }
+        }
+        Ok(names)
+    }
+
+    fn places(&self, set: Set) -> Vec<PathBuf> {
+        let Facts { name, place, .. } = set.facts();
+        let own = self.directories.iter().map(|directory| directory.join(name));
+        own.chain((!self.alone).then(|| PathBuf::from(place))).collect()
+    }
+}
+
+fn bytes(file: fs::File, path: &Path) -> Result<Arc<[u8]>, Error> {
+    let failed = |e| Error::io(format!("reading {}", path.display()), e);
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        let message = format!("{} has more than {LARGEST} bytes", path.display());
+        return Err(Error::new(Kind::Input, message));
+    }
+    Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_of_the_user_come_first_and_what_is_missing_is_named() {
+        let desk = tempfile::tempdir().unwrap();
+        let own = desk.path().join("own");
+        fs::create_dir_all(own.join("grub/i386-pc")).unwrap();
+        fs::write(own.join("grub/i386-pc/boot.img"), b"mine").unwrap();
+        let assets = Assets::only(vec![desk.path().join("none"), own]);
+        assert_eq!(&*assets.read(Set::GrubPc, "boot.img").unwrap(), b"mine");
+        assert_eq!(assets.names(Set::GrubPc).unwrap().len(), 1);
+        let error = assets.read(Set::GrubPc, "lzma.mod").unwrap_err().to_string();
+        for part in ["lzma.mod", "none/grub/i386-pc", "own/grub/i386-pc", "grub-pc-bin"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(!error.contains("/usr/lib"), "{error}");
+        assert!(assets.names(Set::Shim).unwrap().is_empty());
+    }
+}
