@@ -34,6 +34,16 @@ pub fn sources(spec: &Spec) -> Vec<(FieldPath, &Source)> {
     if let Some(source) = sector.and_then(|sector| sector.source.as_ref()) {
         found.push((FieldPath::new("spec.boot.sector.source"), source));
     }
+    if let Some(boot) = &spec.boot {
+        let path = FieldPath::new("spec.boot");
+        let kernel = boot.kernel.as_ref().and_then(|kernel| kernel.source.as_ref());
+        found.extend(kernel.map(|source| (path.member("kernel").member("source"), source)));
+        let path = path.member("initrd");
+        let initrd = boot.initrd.as_ref().and_then(|initrd| initrd.source.as_ref());
+        found.extend(initrd.map(|source| (path.member("source"), source)));
+        let (path, steps) = (path.member("build"), initrd_steps(spec).iter().enumerate());
+        found.extend(steps.filter_map(|step| of_step(&path, step)));
+    }
     for (path, partition) in partitions(spec) {
         found.extend(partition.contents.iter().enumerate().filter_map(|step| of_step(&path, step)));
         found.extend(partition.source.as_ref().map(|source| (path.member("source"), source)));
@@ -49,11 +59,18 @@ pub fn partitions(spec: &Spec) -> impl Iterator<Item = (FieldPath, &Partition)> 
     list.map(|(at, partition)| (FieldPath::new("spec.disk.partitions").index(at), partition))
 }
 
+/// The steps of the initrd.
+fn initrd_steps(spec: &Spec) -> &[Step] {
+    let initrd = spec.boot.as_ref().and_then(|boot| boot.initrd.as_ref());
+    initrd.and_then(|initrd| initrd.build.as_ref()).map_or(&[], |build| &build.contents)
+}
+
 /// Every step in `spec` with the path of its field.
 pub fn steps(spec: &Spec) -> impl Iterator<Item = (FieldPath, &Step)> {
-    let disk = partitions(spec).map(|(path, partition)| (path, &partition.contents));
-    let iso = spec.iso.iter().map(|iso| (FieldPath::new("spec.iso"), &iso.contents));
-    disk.chain(iso).flat_map(|(path, steps)| {
+    let initrd = (FieldPath::new("spec.boot.initrd.build"), initrd_steps(spec));
+    let disk = partitions(spec).map(|(path, partition)| (path, partition.contents.as_slice()));
+    let iso = spec.iso.iter().map(|iso| (FieldPath::new("spec.iso"), iso.contents.as_slice()));
+    std::iter::once(initrd).chain(disk).chain(iso).flat_map(|(path, steps)| {
         let path = path.member("contents");
         steps.iter().enumerate().map(move |(at, step)| (path.index(at), step))
     })

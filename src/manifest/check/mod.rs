@@ -5,6 +5,7 @@
 //! every CEL rule of the CRD has a row with the same message here, and a row that CEL can express
 //! has a rule.
 
+mod boot;
 mod contents;
 mod disk;
 mod filesystem;

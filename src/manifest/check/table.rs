@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 
 use super::super::FieldPath;
 use super::super::rules::message;
-use super::super::types::{Architecture, Sector, Spec, Toleration, TolerationOperator};
-use super::{contents, disk as drive, filesystem, formats, publish, scripts, sources};
+use super::super::types::{Spec, Toleration, TolerationOperator};
+use super::{boot, contents, disk as drive, filesystem, formats, publish, scripts, sources};
 use crate::units::{ByteSize, SECTOR};
 
 /// The largest disk of QEMU: the largest file offset less its largest alignment.
@@ -57,13 +57,25 @@ const fn desk(name: &'static str, message: &'static str, find: fn(&Spec) -> Vec<
 
 /// All rows.
 pub const ROWS: &[Row] = &[
-    row("boot-member", message::BOOT, boot_member),
-    row("sector-member", message::SECTOR, sector_member),
+    row("boot-member", message::BOOT, boot::member),
+    row("sector-member", message::SECTOR, boot::sector_member),
     row("source-member", message::SOURCE, sources::member),
     row("inline-member", message::INLINE, sources::inline_member),
     row("target-member", message::TARGET, publish::target_member),
     Row { scope: Scope::Cluster, ..row("file-in-cluster", message::FILE, sources::files) },
-    row("arm-without-bios", message::ARM, arm),
+    row("arm-without-bios", message::ARM, boot::sector_arm),
+    row("sector-kernel", message::SECTOR_KERNEL, boot::sector_kernel),
+    row("kernel-member", message::KERNEL, boot::kernel_member),
+    row("initrd-member", message::INITRD, boot::initrd_member),
+    row("grub-entry", message::GRUB_ENTRY, boot::entry_member),
+    row("kernel-needed", message::KERNEL_NEEDED, boot::kernel_needed),
+    row("stub-alone", message::STUB, boot::stub),
+    row("app-and-init", message::APP, boot::app),
+    row("boot-ground", message::BOOT_GROUND, boot::ground),
+    row("boot-esp", message::BOOT_ESP, boot::esp),
+    row("boot-arm", message::BOOT_ARM, boot::arm),
+    desk("loader-partition", message::LOADER_PARTITION, boot::partition),
+    desk("default-title", message::DEFAULT_TITLE, boot::default_title),
     row("nothing-to-build", message::NOTHING, nothing),
     row("foreign-options", message::OPTIONS, formats::foreign_options),
     row("manifest-name", message::MANIFEST_NAME, formats::manifest_name),
@@ -194,27 +206,10 @@ fn when(condition: bool, path: &str) -> Vec<Found> {
     if condition { here(path) } else { Vec::new() }
 }
 
-fn sector(spec: &Spec) -> Option<&Sector> {
-    spec.boot.as_ref().and_then(|boot| boot.sector.as_ref())
-}
-
-fn boot_member(spec: &Spec) -> Vec<Found> {
-    when(spec.boot.is_some() && sector(spec).is_none(), "spec.boot")
-}
-
-fn sector_member(spec: &Spec) -> Vec<Found> {
-    let one = |sector: &Sector| sector.message.is_some() != sector.source.is_some();
-    when(sector(spec).is_some_and(|sector| !one(sector)), "spec.boot.sector")
-}
-
-fn arm(spec: &Spec) -> Vec<Found> {
-    when(sector(spec).is_some() && spec.architecture == Architecture::Arm64, "spec.boot.sector")
-}
-
 fn nothing(spec: &Spec) -> Vec<Found> {
     let disk = spec.disk.as_ref();
     let filled = disk.is_some_and(|disk| disk.size.is_some() || !disk.partitions.is_empty());
-    when(spec.boot.is_none() && spec.iso.is_none() && !filled, "spec")
+    when(!(spec.has_disk() && disk.is_none()) && spec.iso.is_none() && !filled, "spec")
 }
 
 /// `spec.disk.size` if it is given and `wrong`.

@@ -2,7 +2,24 @@
 //!
 //! Decides nothing. Invariant: each says what is allowed or what to add.
 
-pub(in super::super) const BOOT: &str = "boot needs its member sector";
+pub(in super::super) const BOOT: &str =
+    "boot needs exactly one of: sector, grub, syslinux, efi, direct";
+pub(in super::super) const SECTOR_KERNEL: &str = "a boot sector is the whole program: leave kernel, initrd and commandLine out, or use another loader";
+pub(in super::super) const KERNEL: &str = "kernel needs exactly one of: source, from";
+pub(in super::super) const INITRD: &str = "initrd needs exactly one of: source, build, from";
+pub(in super::super) const GRUB_ENTRY: &str =
+    "an entry needs exactly one of: linux, multiboot, multiboot2, chainload, commands";
+pub(in super::super) const KERNEL_NEEDED: &str =
+    "efi and direct start boot.kernel, and so do grub and syslinux without entries: add kernel";
+pub(in super::super) const STUB: &str = "firmware gives a kernel no command line and no initrd: use style: UKI, add startupScript: true, or leave both out";
+pub(in super::super) const APP: &str =
+    "init: builtin starts an app and nothing else does: add app and init: builtin, or neither";
+pub(in super::super) const BOOT_GROUND: &str = "a boot loader needs a place: disk.partitions or iso; GRUB for BIOS needs partitionTable: MBR, or GPT with a partition of type: biosBoot and about 1 MiB";
+pub(in super::super) const BOOT_ESP: &str = "UEFI starts files of a FAT filesystem: add a partition of type: esp with filesystem: {type: vfat}";
+pub(in super::super) const BOOT_ARM: &str =
+    "arm64 has no BIOS: use grub with firmware: [uefi], efi or direct";
+pub(in super::super) const LOADER_PARTITION: &str = "not a partition of this disk with a filesystem that the loader can read: GRUB ext2, ext3, ext4, vfat, btrfs; syslinux vfat, ext2, ext3, ext4";
+pub(in super::super) const DEFAULT_TITLE: &str = "no entry has this title";
 pub(in super::super) const SECTOR: &str = "sector needs exactly one of: message, source";
 pub(in super::super) const SOURCE: &str =
     "source needs exactly one of: inline, configMapKeyRef, secretKeyRef, pvc, http, oci, file";
@@ -12,7 +29,7 @@ pub(in super::super) const FILE: &str = "source.file works on a desk only; in a 
 pub(in super::super) const ARM: &str =
     "boot.sector is a BIOS program for x86; arm64 has no BIOS: use architecture amd64 or i386";
 pub(in super::super) const NOTHING: &str =
-    "nothing to build: add boot, disk.partitions, iso, or disk.size for an empty disk";
+    "nothing to build: add boot.sector, disk.partitions, iso, or disk.size for an empty disk";
 pub(in super::super) const OPTIONS: &str = "options stand in the member that is named after the type; those of another type need that type";
 pub(in super::super) const QCOW2_PREALLOCATION: &str =
     "Compression and preallocation not supported at the same time";
@@ -127,7 +144,7 @@ pub(in super::super) const SQUASHFS_LEVEL: &str =
     "squashfs.level is 1 to 9 for gzip and 1 to 22 for zstd; xz, lz4 and none have no level";
 pub(in super::super) const SWAP_PAGE: &str = "swap.pageSize must be 4Ki, 16Ki or 64Ki";
 pub(in super::super) const ISO_TYPE: &str =
-    "a format of type iso needs spec.iso, and of: disk is not for it";
+    "a format of type iso needs spec.iso or boot.sector, and of: disk is not for it";
 pub(in super::super) const ISO_PACKAGE: &str =
     "ova and box hold a disk: add disk or boot, and of: disk";
 pub(in super::super) const OF_MISSING: &str =

@@ -4,12 +4,14 @@
 //! message for every rule here (a test compares them). Invariant: every message names what is
 //! allowed.
 
+mod boot;
 mod disk;
 mod filesystem;
 pub(super) mod message;
 
 use serde_json::{Value, json};
 
+pub(super) use boot::boot;
 pub(super) use disk::{disk, partition};
 pub(super) use filesystem::{btrfs, ext, ffs, filesystem, squashfs, swap, vfat};
 
@@ -207,7 +209,7 @@ pub(super) fn toleration() -> Value {
 pub(super) fn spec() -> Value {
     const MIB: &str = "1048576";
     let size = "quantity(string(has(self.disk) && has(self.disk.size) ? self.disk.size : 512))";
-    let disk = "(has(self.disk) || has(self.boot))";
+    let disk = "(has(self.disk) || (has(self.boot) && has(self.boot.sector)))";
     let open_disk = "(has(self.disk) && !has(self.disk.size) && has(self.disk.partitions) && size(self.disk.partitions) > 0)";
     let open_iso = "(has(self.iso) && !has(self.iso.size))";
     let request = "quantity(string(p.pvc.request))";
@@ -225,15 +227,18 @@ pub(super) fn spec() -> Value {
             "message": message::ARM,
         },
         {
-            "rule": "has(self.boot) || has(self.iso) || (has(self.disk) && (has(self.disk.size) || (has(self.disk.partitions) && size(self.disk.partitions) > 0)))",
+            "rule": "(has(self.boot) && has(self.boot.sector)) || has(self.iso) || (has(self.disk) && (has(self.disk.size) || (has(self.disk.partitions) && size(self.disk.partitions) > 0)))",
             "message": message::NOTHING,
         },
         {
             "rule": "!(has(self.boot) && has(self.boot.sector) && has(self.disk)) || !((has(self.disk.partitions) && size(self.disk.partitions) > 0) || (has(self.disk.partitionTable) && self.disk.partitionTable != 'None'))",
             "message": message::SECTOR_DISK,
         },
+        {"rule": boot::ground(), "message": message::BOOT_GROUND},
+        {"rule": boot::esp(), "message": message::BOOT_ESP},
+        {"rule": boot::arm(), "message": message::BOOT_ARM},
         {
-            "rule": "self.formats.all(f, f.type != 'iso' || (has(self.iso) && !(has(f.of) && f.of == 'disk')))",
+            "rule": "self.formats.all(f, f.type != 'iso' || ((has(self.iso) || (has(self.boot) && has(self.boot.sector))) && !(has(f.of) && f.of == 'disk')))",
             "message": message::ISO_TYPE,
         },
         {

@@ -4,12 +4,15 @@
 //! the schema, and a field at its default is left out when serialized (so a new field with a
 //! default changes no hash).
 
+mod boot;
 mod build;
 mod contents;
 mod disk;
 mod filesystem;
 mod format;
+mod initrd;
 mod iso;
+mod loader;
 mod machine;
 mod options;
 mod publish;
@@ -22,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
+pub use boot::{Boot, Direct, Kernel, Netbsd, Sector, Transform};
 pub use build::{
     Build, LocalReference, MaxAttempts, Resources, Scratch, TaintEffect, TimeoutSeconds,
     Toleration, TolerationOperator,
@@ -37,7 +41,12 @@ pub use filesystem::{
     Vfat,
 };
 pub use format::{Format, FormatKind, Medium, Preset, Wrap};
+pub use initrd::{App, Init, Initrd, InitrdBuild, InitrdCompression, Modules, OnExit};
 pub use iso::{Iso, IsoLevel};
+pub use loader::{
+    BootFirmware, Efi, EfiImage, EfiStyle, Grub, GrubEntry, LinuxEntry, Multiboot, MultibootModule,
+    Serial, Syslinux, SyslinuxEntry,
+};
 pub use machine::{Cpus, DiskBus, Firmware, Machine, Nic, OsType};
 pub use options::{
     AdapterType, Compat, Compression, Ova, OvaManifest, Preallocation, Provider, Qcow2, Vagrant,
@@ -102,7 +111,7 @@ pub struct Spec {
     #[schemars(extend("default" = "amd64"))]
     pub architecture: Architecture,
 
-    /// What runs when the machine starts: exactly one member. Without it the image is not bootable.
+    /// What runs when the machine starts. Without it the image is not bootable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
 
@@ -165,33 +174,12 @@ pub enum Architecture {
     Arm64,
 }
 
-/// What runs when the machine starts: exactly one member.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["sector"], rules::message::BOOT)))]
-pub struct Boot {
-    /// A BIOS boot sector, 512 bytes that are the whole program.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sector: Option<Sector>,
-}
-
-/// A BIOS boot sector: exactly one member.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline, extend("x-kubernetes-validations" = rules::union(&["message", "source"], rules::message::SECTOR)))]
-pub struct Sector {
-    /// Our own program with this message: prints it on the screen and on the first serial port
-    /// (9600 baud, 8N1), waits for a key and powers the machine off. Printable ASCII and line
-    /// breaks; what does not fit the sector is refused with the number of bytes over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 510))]
-    pub message: Option<String>,
-
-    /// A sector of your own, taken byte for byte: at most 512 bytes that end with 55 AA. A shorter
-    /// one is filled up with zeros to 512 bytes and gets a second 55 AA at bytes 510 and 511, where
-    /// a BIOS looks for it; 511 bytes are refused, since there the two would overlap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
+impl Spec {
+    /// Whether there is a disk: one that is described, or that of a boot sector.
+    #[must_use]
+    pub fn has_disk(&self) -> bool {
+        self.disk.is_some() || self.boot.as_ref().is_some_and(|boot| boot.sector.is_some())
+    }
 }
 
 fn default_formats() -> Vec<Format> {
