@@ -26,7 +26,8 @@ pub fn kernel(file: &dyn SectorSource, machine: Machine) -> Result<Kernel, Error
     let mut head = vec![0; usize::try_from(file.len().min(0x1000)).unwrap_or_default()];
     file.read_at(0, &mut head)?;
     let has = |(at, magic): (usize, &[u8])| head.get(at..at + magic.len()) == Some(magic);
-    let x86 = has((bzimage::FLAG.0, &bzimage::FLAG.1)) && has((bzimage::MAGIC.0, &bzimage::MAGIC.1));
+    let x86 =
+        has((bzimage::FLAG.0, &bzimage::FLAG.1)) && has((bzimage::MAGIC.0, &bzimage::MAGIC.1));
     let arm = has((ARM64_MAGIC.0, &ARM64_MAGIC.1));
     if has((0, &[0x1f, 0x8b])) {
         let why = "it is compressed by gzip; UEFI runs it unpacked only";

@@ -85,9 +85,7 @@ pub(in crate::engine::bootloader) struct Optional {
 }
 
 /// "Optional Header Data Directories".
-#[derive(
-    Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
-)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(in crate::engine::bootloader) struct Directory {
     pub(in crate::engine::bootloader) address: U32,
@@ -95,9 +93,7 @@ pub(in crate::engine::bootloader) struct Directory {
 }
 
 /// "Section Table (Section Headers)".
-#[derive(
-    Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
-)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(in crate::engine::bootloader) struct SectionHeader {
     pub(in crate::engine::bootloader) name: [u8; 8],

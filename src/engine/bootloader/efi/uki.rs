@@ -10,9 +10,7 @@ use std::sync::Arc;
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::ondisk::{
-    CERTIFICATES, Coff, DEBUG, Directory, Optional, READ_ONLY, SectionHeader,
-};
+use super::ondisk::{CERTIFICATES, Coff, DEBUG, Directory, Optional, READ_ONLY, SectionHeader};
 use super::pe::Pe;
 use super::{Machine, kernel, pe};
 use crate::engine::base::{
@@ -312,9 +310,8 @@ fn index(number: u64) -> Result<usize, Error> {
 
 fn number(value: u64, what: &str) -> Result<U32, Error> {
     let value = u32::try_from(value).map_err(|_| {
-        let message = format!(
-            "a unified kernel image has at most 4 GiB; {what} would come to {value} bytes"
-        );
+        let message =
+            format!("a unified kernel image has at most 4 GiB; {what} would come to {value} bytes");
         Error::new(Kind::Document, message)
     })?;
     Ok(value.into())
