@@ -3,4 +3,6 @@
 //! Knows no document. Invariant: what is refused here is refused before a byte is written.
 
 pub mod assets;
+pub mod efi;
+pub mod grub;
 pub mod sector;
