@@ -3,4 +3,5 @@
 //! Knows no document. Invariant: what is refused here is refused before a byte is written.
 
 pub mod assets;
+pub mod grub;
 pub mod sector;
