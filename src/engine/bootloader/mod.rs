@@ -4,3 +4,4 @@
 
 pub mod assets;
 pub mod sector;
+pub mod syslinux;
