@@ -267,7 +267,7 @@ fn render(params: &Params, tree: Tree, room: Room, scratch: &Scratch) -> Arc<dyn
     let request = Request { tree, identity, room, time, sector, scratch, work: WORK };
     let planned = plan(params, &request).unwrap();
     let extent = Extent::new(0, planned.len()).unwrap();
-    planned.render(&Placement { extents: vec![extent], medium: extent.end() }).unwrap()
+    planned.render(&Placement { extents: vec![extent], medium: extent.end(), volume: 0 }).unwrap()
 }
 
 /// A file that is not synced: our peers do not sync either.

@@ -48,7 +48,7 @@ fn planned(
 
 fn rendered(planned: Box<dyn Planned>) -> Arc<dyn SectorSource> {
     let extents = Extent::new(0, planned.len()).into_iter().collect();
-    let place = Placement { extents, medium: planned.len() };
+    let place = Placement { extents, medium: planned.len(), volume: 0 };
     planned.render(&place).unwrap()
 }
 

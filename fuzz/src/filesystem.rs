@@ -127,7 +127,7 @@ fn made(params: &Params) -> Seed {
     let planned = filesystem::plan(params, &request).expect("our writer plans its own seeds");
     let len = planned.len();
     let extents = vec![Extent::new(0, len).expect("an image is not empty")];
-    let image = planned.render(&Placement { extents, medium: len }).expect("rendered");
+    let image = planned.render(&Placement { extents, medium: len, volume: 0 }).expect("rendered");
     let mut bytes = vec![0; usize::try_from(len).expect("a small image")];
     image.read_at(0, &mut bytes).expect("what was rendered is read");
     let units = (0u32..).zip(bytes.chunks(8));

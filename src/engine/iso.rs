@@ -36,7 +36,7 @@ pub(super) fn build(
     let planned = planned.map_err(|e| e.at(&origin))?;
     let len = planned.len();
     let extents = Extent::new(0, len).into_iter().collect();
-    planned.render(&Placement { extents, medium: len }).map_err(|e| e.at(&origin))
+    planned.render(&Placement { extents, medium: len, volume: 0 }).map_err(|e| e.at(&origin))
 }
 
 fn params(iso: &Iso) -> iso9660::Params {

@@ -13,7 +13,7 @@ pub(super) fn make(layout: Layout) -> Result<Medium, Error> {
     let Layout { len, regions } = layout;
     let mut settled = Vec::with_capacity(regions.len());
     for Placed { extent, thing, origin } in regions {
-        let placement = Placement { extents: vec![extent], medium: len };
+        let placement = Placement { extents: vec![extent], medium: len, volume: 0 };
         let content = match thing {
             Thing::Content(content) => content.settle(&placement),
             Thing::Filesystem(planned) => planned.render(&placement).map(Content::Sectors),

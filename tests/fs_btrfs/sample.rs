@@ -137,7 +137,7 @@ pub(crate) fn planned(
 pub(crate) fn rendered(planned: Box<dyn Planned>) -> Arc<dyn SectorSource> {
     let len = planned.len();
     let extents = vec![Extent::new(1 << 20, (1 << 20) + len).unwrap()];
-    planned.render(&Placement { extents, medium: len + (2 << 20) }).unwrap()
+    planned.render(&Placement { extents, medium: len + (2 << 20), volume: 0 }).unwrap()
 }
 
 /// The filesystem of `tree`, made with defaults.

@@ -201,7 +201,7 @@ pub(crate) fn plan(
 pub(crate) fn render(tree: &Arc<Tree>, params: &Params, room: Room) -> Arc<dyn SectorSource> {
     let planned = plan(tree, params, room).unwrap_or_else(|e| panic!("{params:?} {room:?}: {e}"));
     let len = planned.len();
-    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len };
+    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len, volume: 0 };
     let source = planned.render(&place).unwrap();
     assert_eq!(source.len(), len);
     source

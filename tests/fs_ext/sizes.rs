@@ -158,7 +158,7 @@ fn late_contents_know_where_they_lie() {
         let planned = plan(&Arc::new(tree), &params(Variant::Ext4), FIT).unwrap();
         let start = 1 << 20;
         let extents = vec![Extent::new(start, start + planned.len()).unwrap()];
-        planned.render(&Placement { extents, medium: 8 << 20 })
+        planned.render(&Placement { extents, medium: 8 << 20, volume: 0 })
     };
     let place = Place::new();
     let source = with(1024).unwrap();

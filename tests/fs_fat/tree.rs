@@ -153,6 +153,7 @@ pub(crate) fn at(start: u64, len: u64) -> Placement {
     Placement {
         extents: Extent::new(start, start + len).into_iter().collect(),
         medium: start + len,
+        volume: 0,
     }
 }
 

@@ -90,7 +90,7 @@ fn volume(params: &ffs::Params, tree: &Arc<Tree>, room: Room) -> Arc<dyn SectorS
     let planned = planned(params, tree, room).unwrap();
     let extents = Extent::new(0, planned.len()).into_iter().collect();
     let medium = planned.len();
-    planned.render(&Placement { extents, medium }).unwrap()
+    planned.render(&Placement { extents, medium, volume: 0 }).unwrap()
 }
 
 fn versions() -> Vec<ffs::Params> {

@@ -164,7 +164,7 @@ pub(crate) fn render(
     };
     let planned = plan(params, &request)?;
     let len = planned.len();
-    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len };
+    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len, volume: 0 };
     let image = planned.render(&place)?;
     assert_eq!(image.len(), len);
     Ok(image)

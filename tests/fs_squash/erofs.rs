@@ -43,7 +43,7 @@ fn plan(
     let planned = erofs::plan(params, &request)?;
     let len = planned.len();
     let extents = vec![Extent::new(1 << 20, (1 << 20) + len).unwrap()];
-    let medium = planned.render(&Placement { extents, medium: 1 << 40 })?;
+    let medium = planned.render(&Placement { extents, medium: 1 << 40, volume: 0 })?;
     assert_eq!(medium.len(), len);
     Ok(medium)
 }

@@ -48,7 +48,7 @@ fn on_threads(
     };
     let planned = squashfs::plan(params, &request)?;
     let len = planned.len();
-    let medium = planned.render(&Placement { extents: Vec::new(), medium: len })?;
+    let medium = planned.render(&Placement { extents: Vec::new(), medium: len, volume: 0 })?;
     assert_eq!(medium.len(), len);
     Ok(medium)
 }

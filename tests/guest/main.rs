@@ -45,7 +45,7 @@ fn build(params: &Params, tree: Grower, room: Room, file: &Path) -> u64 {
     };
     let planned = filesystem::plan(params, &request).unwrap();
     let len = planned.len();
-    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len };
+    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len, volume: 0 };
     let source = planned.render(&place).unwrap();
     assert_eq!(source.len(), len);
     store(source.as_ref(), file);

@@ -43,6 +43,9 @@ pub struct Placement {
     pub extents: Vec<Extent>,
     /// Length of the whole medium.
     pub medium: u64,
+    /// Where the volume begins in which the content lies, from where some boot loaders count; of
+    /// what lies in no volume, and of a volume itself, 0.
+    pub volume: u64,
 }
 
 impl Content {

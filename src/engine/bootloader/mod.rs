@@ -6,3 +6,4 @@ pub mod assets;
 pub mod efi;
 pub mod grub;
 pub mod sector;
+pub mod syslinux;

@@ -5,6 +5,7 @@
 //! sectors ends, whatever they hold.
 
 pub mod btrfs;
+mod code;
 pub mod erofs;
 pub mod ext;
 pub mod fat;
@@ -21,6 +22,8 @@ use uuid::Uuid;
 
 use crate::engine::base::tree::{Limits, Time, Tree};
 use crate::engine::base::{Error, Placement, Scratch, SectorSource, Work};
+
+pub use code::BootCode;
 
 /// How a filesystem is told apart from others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -58,7 +58,8 @@ impl Data {
                 );
                 return Err(Error::new(crate::engine::base::Kind::Document, message).at(origin));
             }
-            let settled = content.clone().settle(&Placement { extents, medium });
+            let own = Placement { extents, medium, volume: start };
+            let settled = content.clone().settle(&own);
             if let Content::Bytes(bytes) = settled.map_err(|e| e.at(origin))? {
                 late.insert(row as u32, bytes);
             }

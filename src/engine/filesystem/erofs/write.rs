@@ -117,7 +117,8 @@ impl Planned for Laid {
                 return Err(Error::new(ErrorKind::Document, message).at(self.tree.origin(*id)));
             }
             let extents = Extent::new(at, at + late.len).into_iter().collect();
-            let settled = content.clone().settle(&Placement { extents, medium: place.medium })?;
+            let own = Placement { extents, medium: place.medium, volume: start };
+            let settled = content.clone().settle(&own)?;
             if let Content::Bytes(bytes) = settled {
                 self.settled.push((*id, bytes));
             }

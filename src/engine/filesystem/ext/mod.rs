@@ -5,6 +5,7 @@
 
 mod blockmap;
 mod blocks;
+mod boot;
 mod bytes;
 mod dir;
 mod extents;
@@ -18,13 +19,14 @@ mod plan;
 mod read;
 mod rows;
 mod runs;
+mod settle;
 mod shape;
 mod write;
 mod xattr;
 
 use std::sync::Arc;
 
-use super::{Facts, Planned, Request};
+use super::{BootCode, Facts, Planned, Request};
 use crate::engine::base::tree::{Limits, Tree};
 use crate::engine::base::{Error, Placement, SectorSource};
 use plan::Plan;
@@ -81,6 +83,8 @@ pub struct Params {
     pub reserved_percent: Option<u8>,
     /// Bytes of the journal. Omitted: by size, and none below 2048 blocks.
     pub journal: Option<u64>,
+    /// What a BIOS runs: at most 1024 bytes before the superblock. Omitted: zeros.
+    pub boot: Option<BootCode>,
 }
 
 /// Plans a filesystem: every place is decided here.

@@ -16,7 +16,7 @@ use super::shape::Shape;
 use super::{Base, Inodes, Params};
 use crate::engine::base::tree::{Kind as NodeKind, Time, Tree};
 use crate::engine::base::{Error, Kind};
-use crate::engine::filesystem::{Identity, Request, Room};
+use crate::engine::filesystem::{BootCode, Identity, Request, Room};
 
 /// Below so many bytes a block has 1024, as mke2fs has it.
 const SMALL: u64 = 512 << 20;
@@ -60,6 +60,7 @@ pub(super) struct Plan {
     pub(super) uuid: Uuid,
     pub(super) hash_seed: Uuid,
     pub(super) time: Time,
+    pub(super) boot: Option<BootCode>,
     /// Bytes of the medium: of the filesystem, and what is behind it.
     pub(super) len: u64,
 }
@@ -130,6 +131,7 @@ impl Plan {
             uuid: uuid(&request.identity)?,
             hash_seed,
             time: request.time,
+            boot: params.boot.clone(),
             len,
         })
     }

@@ -17,7 +17,8 @@ use super::geometry::{Fixed, What};
 use super::hash::crc_of_inode;
 use super::plan::Plan;
 use super::rows::{Row, Who};
-use super::runs::{Run, pieces};
+use super::runs::Run;
+use super::settle;
 use crate::engine::base::tree::{Kind, NodeId};
 use crate::engine::base::{Content, Error, Extent, Kind as ErrorKind, Placement, SectorSource};
 use crate::engine::base::{read_exact_at, within};
@@ -35,6 +36,8 @@ pub(super) struct Image {
     plan: Box<Plan>,
     descriptors: Vec<u8>,
     settled: HashMap<NodeId, Content>,
+    /// The first bytes, before the superblock.
+    boot: Vec<u8>,
     made: Mutex<Vec<(u32, Made)>>,
 }
 
@@ -55,31 +58,10 @@ impl std::fmt::Debug for Image {
 impl Image {
     /// The medium at a place; late contents of the tree are computed now.
     pub(super) fn new(plan: Box<Plan>, place: &Placement) -> Result<Self, Error> {
-        let start = place.extents.first().map_or(0, |extent| extent.start());
-        let mut settled = HashMap::new();
-        let rows = plan.rows.rows.iter();
-        let nodes = rows.filter_map(|row| match row.who {
-            Who::Node(node) => Some((node, row)),
-            _ => None,
-        });
-        for (node, row) in nodes {
-            if let Kind::File(content @ Content::Late(late)) = &plan.tree.node(node).kind {
-                let placement = placed(&plan, row, start, late.len, place.medium);
-                let origin = plan.tree.origin(node);
-                let first = placement.extents.first().map_or(0, |extent| extent.start());
-                if !first.is_multiple_of(content.align()) {
-                    let message = format!(
-                        "ext: it must lie at a multiple of {} bytes and came to lie at {first}",
-                        content.align()
-                    );
-                    return Err(Error::new(ErrorKind::Document, message).at(origin));
-                }
-                let content = content.clone().settle(&placement).map_err(|e| e.at(origin))?;
-                settled.insert(node, content);
-            }
-        }
+        let settled = settle::contents(&plan, place)?;
         let descriptors = plan.descriptors();
-        Ok(Self { plan, descriptors, settled, made: Mutex::new(Vec::new()) })
+        let boot = super::boot::code(&plan, place)?;
+        Ok(Self { plan, descriptors, settled, boot, made: Mutex::new(Vec::new()) })
     }
 
     fn block(&self) -> u64 {
@@ -320,11 +302,20 @@ impl SectorSource for Image {
             let rest = buffer.get_mut(done..).unwrap_or_default();
             done += self.read_piece(offset + done as u64, rest)?.max(1);
         }
+        // Nothing else lies there: the superblock begins at 1024.
+        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (to, from) in buffer.iter_mut().zip(self.boot.iter().skip(skip)) {
+            *to = *from;
+        }
         Ok(())
     }
 
     fn next_extent(&self, offset: u64) -> Option<Extent> {
         let size = self.block();
+        if size == super::boot::LEN as u64 && offset < self.boot.len() as u64 {
+            // Larger blocks have it in the superblock's.
+            return Extent::new(offset, size);
+        }
         let (start, mut end) = self.next_blocks(offset / size)?;
         let wanted = LONG / size;
         while end - start < wanted {
@@ -363,21 +354,6 @@ impl SectorSource for Image {
         let len = len.min(blocks * size - offset % size).min(source.len().checked_sub(inside)?);
         (len > 0).then_some((path, start, len))
     }
-}
-
-/// Where a row's contents lie on the whole medium.
-fn placed(plan: &Plan, row: &Row, start: u64, len: u64, medium: u64) -> Placement {
-    let size = plan.geometry.shape.bytes();
-    let mut one = [Run { logical: 0, len: 0, before: 0 }];
-    let mut extents = Vec::new();
-    let mut left = len;
-    pieces(&plan.geometry, row.first, plan.rows.runs(row, &mut one), |piece| {
-        let from = start + piece.physical * size;
-        let bytes = (piece.len * size).min(left);
-        left -= bytes;
-        extents.extend(Extent::new(from, from + bytes));
-    });
-    Placement { extents, medium }
 }
 
 /// A file's bytes from `at` on, then zeros.

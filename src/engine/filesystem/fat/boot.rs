@@ -2,9 +2,6 @@
 //!
 //! Source: FAT 1.03, "Boot Sector and BPB". Invariant: code never replaces a parameter.
 
-use std::fmt;
-use std::sync::Arc;
-
 use zerocopy::IntoBytes as _;
 
 use super::geometry::Geometry;
@@ -13,41 +10,7 @@ use super::ondisk::{
     INFO_TRAIL, Info, NO_LABEL, TAIL_SIGNATURE, Tail,
 };
 use super::{Bits, Params};
-use crate::engine::base::tree::TreePath;
-use crate::engine::base::{Error, Kind, Placement};
-
-/// Makes boot code out of the places of files.
-type Make = dyn Fn(&[Placement]) -> Vec<u8> + Send + Sync;
-
-/// What a BIOS runs: a boot sector whose parameters are replaced by the volume's own.
-#[derive(Clone)]
-pub struct BootCode {
-    /// Files of the tree whose places the code must know.
-    pub files: Vec<TreePath>,
-    /// The first 512 bytes, or on FAT32 up to the 32 reserved sectors, out of the places of
-    /// `files` on the medium.
-    pub make: Arc<Make>,
-}
-
-impl BootCode {
-    /// Code that depends on no file.
-    #[must_use]
-    pub fn fixed(bytes: Vec<u8>) -> Self {
-        Self { files: Vec::new(), make: Arc::new(move |_| bytes.clone()) }
-    }
-}
-
-impl fmt::Debug for BootCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BootCode").field("files", &self.files).finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for BootCode {
-    fn eq(&self, other: &Self) -> bool {
-        self.files == other.files && Arc::ptr_eq(&self.make, &other.make)
-    }
-}
+use crate::engine::base::{Error, Kind};
 
 /// What the boot sector tells beside the geometry.
 #[derive(Clone, Debug)]

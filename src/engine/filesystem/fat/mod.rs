@@ -23,7 +23,7 @@ use super::{Facts, Planned, Request};
 use crate::engine::base::tree::{Limits, Tree};
 use crate::engine::base::{Error, SectorSource};
 
-pub use boot::BootCode;
+pub use super::BootCode;
 
 /// How a FAT volume is made.
 #[derive(Clone, Debug, PartialEq)]

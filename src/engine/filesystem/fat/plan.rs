@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::boot::{BootCode, Marks};
+use super::boot::Marks;
 use super::choice::{Row, rows};
 use super::geometry::{Frame, Geometry, clusters_for};
 use super::identity::{label, serial};
@@ -15,7 +15,7 @@ use super::write::Image;
 use super::{Bits, Params, name};
 use crate::engine::base::tree::{Kind as NodeKind, Name, NodeId, Time, Tree, TreePath};
 use crate::engine::base::{Error, Kind, Placement, SectorSource};
-use crate::engine::filesystem::{Planned, Request, Room};
+use crate::engine::filesystem::{BootCode, Planned, Request, Room};
 
 /// A directory.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ impl Layout {
     pub(super) fn place(&self, item: &Item, place: &Placement, from: u64) -> Placement {
         let at = from + self.geometry.cluster_at(u64::from(item.start.max(2)));
         let extent = Extent::new(at, at + self.tree.node(item.node).len());
-        Placement { extents: extent.into_iter().collect(), medium: place.medium }
+        Placement { extents: extent.into_iter().collect(), medium: place.medium, volume: from }
     }
 
     /// The item with a path.

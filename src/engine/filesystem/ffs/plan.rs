@@ -234,7 +234,8 @@ impl Layout {
         let mut settled = HashMap::new();
         for (at, row) in self.rows.iter().enumerate() {
             let Some(content @ Content::Late(_)) = self.content(row) else { continue };
-            let own = Placement { extents: self.extents(row, from), medium: place.medium };
+            let extents = self.extents(row, from);
+            let own = Placement { extents, medium: place.medium, volume: from };
             let done = content.clone().settle(&own);
             settled.insert(at as u32 + ROOT, done.map_err(|e| e.at(self.tree.origin(row.node)))?);
         }

@@ -234,7 +234,7 @@ fn settle(content: Content, at: u64, medium: u64) -> Result<Content, Error> {
         return Err(Error::new(ErrorKind::Document, message));
     }
     let extents = Extent::new(at, at.saturating_add(content.len())).into_iter().collect();
-    content.settle(&Placement { extents, medium })
+    content.settle(&Placement { extents, medium, volume: 0 })
 }
 
 impl Planned for Plan {
