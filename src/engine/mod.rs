@@ -17,6 +17,7 @@ pub mod files;
 pub mod filesystem;
 pub mod format;
 mod ids;
+pub mod initrd;
 pub mod inputs;
 mod iso;
 mod layout;

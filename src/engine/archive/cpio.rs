@@ -294,8 +294,15 @@ impl Entries {
         }
         let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
         self.source.read_at(offset, &mut name)?;
-        if name.pop() != Some(0) || name.contains(&0) {
-            return Err(damaged(at, "has a name that does not end with its only zero byte"));
+        if name.pop() != Some(0) {
+            return Err(damaged(at, "has a name that does not end with a zero byte"));
+        }
+        // More zeros align the body: Linux' gen_init_cpio writes them with `-a`.
+        while name.last() == Some(&0) {
+            name.pop();
+        }
+        if name.is_empty() || name.contains(&0) {
+            return Err(damaged(at, "has a name that is empty or holds a zero byte"));
         }
         Ok(name.into())
     }

@@ -73,6 +73,25 @@ impl fmt::Debug for Wrapper<'_> {
 impl<'a> Wrapper<'a> {
     /// Compresses into `sink` on this many threads. What is only read is refused.
     pub fn new(wrap: Wrap, sink: &'a mut dyn StreamSink, threads: usize) -> Result<Self, Error> {
+        Self::checked(wrap, sink, threads, CheckType::Crc64)
+    }
+
+    /// The same for what Linux unpacks: its xz decoder knows no sums but CRC32 (Documentation/
+    /// staging/xz.rst).
+    pub fn for_kernels(
+        wrap: Wrap,
+        sink: &'a mut dyn StreamSink,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        Self::checked(wrap, sink, threads, CheckType::Crc32)
+    }
+
+    fn checked(
+        wrap: Wrap,
+        sink: &'a mut dyn StreamSink,
+        threads: usize,
+        xz_check: CheckType,
+    ) -> Result<Self, Error> {
         let threads = threads.max(1);
         let context = |e| Error::io(format!("preparing {wrap} on {threads} threads"), e);
         let engine = match wrap {
@@ -80,7 +99,7 @@ impl<'a> Wrapper<'a> {
             Wrap::Xz => {
                 let mut options = XzOptions::with_preset(XZ_LEVEL);
                 options.lzma_options.dict_size = XZ_DICTIONARY;
-                options.set_check_sum_type(CheckType::Crc64);
+                options.set_check_sum_type(xz_check);
                 options.set_block_size(NonZero::new(XZ_BLOCK));
                 let threads = u32::try_from(threads).unwrap_or(u32::MAX);
                 let outbox = Outbox::default();
