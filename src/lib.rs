@@ -13,6 +13,7 @@ pub mod controller;
 pub mod engine;
 #[cfg(feature = "cli")]
 pub mod fetch;
+pub mod guest;
 pub mod inspect;
 pub mod manifest;
 #[cfg(feature = "operator")]

@@ -15,6 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("manifest", &["units"]),
     ("report", &["units"]),
+    ("guest", &[]),
     ("api", &["units", "manifest", "report"]),
     ("engine::base", &["units"]),
     ("engine::codec", &["units", "engine::base"]),
