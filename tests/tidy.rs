@@ -24,6 +24,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::filesystem", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
     ("engine::stage", &["units", "engine::base"]),
+    ("engine::transform", &["units", "engine::base", "engine::codec"]),
     ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
     (
         "engine::view",
@@ -48,6 +49,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::view",
             "oci",
             "engine::stage",
+            "engine::transform",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
@@ -122,6 +124,7 @@ const ENGINE_PARTS: &[&str] = &[
     "payload",
     "view",
     "stage",
+    "transform",
 ];
 
 fn root() -> PathBuf {
