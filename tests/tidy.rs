@@ -26,6 +26,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine::initrd", &["units", "engine::base", "engine::codec"]),
     ("engine::partition", &["units", "engine::base"]),
     ("engine::stage", &["units", "engine::base"]),
+    ("engine::transform", &["units", "engine::base", "engine::codec"]),
     ("engine::payload", &["units", "engine::base", "engine::codec", "engine::archive", "oci"]),
     (
         "engine::view",
@@ -51,6 +52,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::view",
             "oci",
             "engine::stage",
+            "engine::transform",
         ],
     ),
     ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
@@ -126,6 +128,7 @@ const ENGINE_PARTS: &[&str] = &[
     "payload",
     "view",
     "stage",
+    "transform",
 ];
 
 fn root() -> PathBuf {

@@ -29,6 +29,7 @@ mod plan;
 pub mod scripts;
 mod slot;
 pub mod stage;
+pub mod transform;
 pub mod view;
 mod volume;
 

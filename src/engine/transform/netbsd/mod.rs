@@ -1,0 +1,201 @@
+//! The drivers of a NetBSD kernel: those that a machine does not have are disabled in the file, so
+//! that the kernel does not look for them and starts sooner.
+//!
+//! Removes no code: the file keeps its length, and one byte of each disabled entry of the table
+//! `cfdata` changes, as `userconf disable` changes it in a running kernel (0 becomes 4, 2 becomes 3).
+//! Invariants: a kernel whose table is not understood in full is refused; the result depends on the
+//! original kernel and the names alone, so applying twice is applying once, and `restore` gives the
+//! original back.
+
+mod elf;
+mod ondisk;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::engine::base::{
+    Error, Kind, Overlay, Patch, Scratch, SectorSource, Silent, SourceReader,
+};
+use crate::engine::codec::wrap::{self, Wrap};
+use elf::Kernel;
+use ondisk::{DISABLED_NOT_FOUND, DISABLED_STAR, NOT_FOUND, STAR};
+use table::{Entry, Table};
+
+/// No kernel is larger: GENERIC with its symbols has about 30 MB.
+pub const LARGEST: u64 = 256 << 20;
+
+/// What the kernel runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Machine {
+    /// 32-bit x86.
+    I386,
+    /// 64-bit x86.
+    Amd64,
+}
+
+/// How the table's entries are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Layout {
+    /// Until NetBSD 9: unit and state have 16 bits each.
+    Netbsd9,
+    /// From NetBSD 10 on: the unit has 24 bits, the state 8.
+    Netbsd10,
+}
+
+impl Layout {
+    /// Which byte of the word with unit and state is the state.
+    const fn state(self) -> usize {
+        match self {
+            Self::Netbsd9 => 2,
+            Self::Netbsd10 => 3,
+        }
+    }
+}
+
+/// A driver with all its places.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Driver {
+    /// Its name: `com`, `vioif`.
+    pub name: String,
+    /// Entries of the table: places where it may be found.
+    pub entries: usize,
+    /// Whether one of them has no parent (`mainbus`): for such an entry the kernel ignores the state.
+    pub root: bool,
+}
+
+/// What became of the drivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What the kernel runs on.
+    pub machine: Machine,
+    /// The layout that was found.
+    pub layout: Layout,
+    /// Drivers that are looked for, by name.
+    pub kept: Vec<Driver>,
+    /// Drivers that are not, by name.
+    pub disabled: Vec<Driver>,
+    /// Names that were to be kept and that the kernel does not have, as they were given.
+    pub unknown: Vec<String>,
+}
+
+/// A kernel with other drivers, and the report.
+#[derive(Clone, Debug)]
+pub struct Transformed {
+    /// The kernel: the given one, with some bytes replaced.
+    pub kernel: Arc<dyn SectorSource>,
+    /// What became of the drivers.
+    pub report: Report,
+}
+
+/// The kernel without gzip around it; it is unpacked into a temporary file, one that is not packed
+/// is returned as it is.
+pub fn gunzip(
+    kernel: &Arc<dyn SectorSource>,
+    scratch: &Scratch,
+) -> Result<Arc<dyn SectorSource>, Error> {
+    let mut first = vec![0; kernel.len().min(Wrap::MAGIC as u64) as usize];
+    kernel.read_at(0, &mut first)?;
+    if Wrap::detect(&first) != Some(Wrap::Gzip) {
+        return Ok(Arc::clone(kernel));
+    }
+    let spool = scratch.spool()?;
+    let mut unwrapped = wrap::unwrap(Wrap::Gzip, Box::new(SourceReader::new(Arc::clone(kernel))))?;
+    wrap::unpack(&mut unwrapped, &spool, LARGEST, &Silent)?;
+    Ok(Arc::new(spool))
+}
+
+/// `kernel` (plain ELF) with only the drivers named in `keep` enabled, each with all its entries.
+/// Names are compared whole. Fails if the kernel has none of them.
+pub fn apply(kernel: &Arc<dyn SectorSource>, keep: &[String]) -> Result<Transformed, Error> {
+    let opened = Kernel::open(kernel.as_ref())?;
+    let table = Table::read(&opened)?;
+    let named = |entry: &Entry| keep.contains(&entry.name);
+    if !table.entries.iter().any(named) {
+        let has = report(&opened, &table, |_| true).kept;
+        let has: Vec<_> = has.iter().map(|driver| driver.name.as_str()).collect();
+        let message = format!(
+            "the kernel has no driver named {}; it has: {}",
+            keep.join(", "),
+            has.join(", ")
+        );
+        return Err(Error::new(Kind::Document, message));
+    }
+    let mut report = report(&opened, &table, named);
+    let missing = |name: &&String| !table.entries.iter().any(|entry| entry.name == **name);
+    report.unknown = keep.iter().filter(missing).cloned().collect();
+    changed(kernel, &table, report, named)
+}
+
+/// `kernel` with all drivers enabled, as it was before `apply`. (Of a kernel that kstrip changed,
+/// entries without a star come back with one: it writes 3 for both.)
+pub fn restore(kernel: &Arc<dyn SectorSource>) -> Result<Transformed, Error> {
+    let opened = Kernel::open(kernel.as_ref())?;
+    let table = Table::read(&opened)?;
+    let report = report(&opened, &table, |_| true);
+    changed(kernel, &table, report, |_| true)
+}
+
+/// Which drivers of `kernel` are enabled now.
+pub fn look(kernel: &dyn SectorSource) -> Result<Report, Error> {
+    let opened = Kernel::open(kernel)?;
+    let table = Table::read(&opened)?;
+    Ok(report(&opened, &table, |entry| matches!(entry.state, NOT_FOUND | STAR)))
+}
+
+fn changed(
+    kernel: &Arc<dyn SectorSource>,
+    table: &Table,
+    report: Report,
+    enabled: impl Fn(&Entry) -> bool,
+) -> Result<Transformed, Error> {
+    let patch = |entry: &Entry| {
+        let state = match (entry.state, enabled(entry)) {
+            (NOT_FOUND | DISABLED_NOT_FOUND, true) => NOT_FOUND,
+            (NOT_FOUND | DISABLED_NOT_FOUND, false) => DISABLED_NOT_FOUND,
+            (_, true) => STAR,
+            (_, false) => DISABLED_STAR,
+        };
+        (state != entry.state).then(|| Patch { offset: entry.place, bytes: vec![state] })
+    };
+    let patches = table.entries.iter().filter_map(patch).collect();
+    let kernel = Overlay::new(Arc::clone(kernel), patches)?;
+    Ok(Transformed { kernel: Arc::new(kernel), report })
+}
+
+fn report(kernel: &Kernel<'_>, table: &Table, enabled: impl Fn(&Entry) -> bool) -> Report {
+    // Entries of one driver may differ where something else than `apply` has disabled some.
+    let mut drivers: BTreeMap<(&str, bool), (usize, bool)> = BTreeMap::new();
+    for entry in &table.entries {
+        let (entries, root) = drivers.entry((&entry.name, enabled(entry))).or_default();
+        *entries += 1;
+        *root |= entry.root;
+    }
+    let of = |wanted: bool| {
+        let chosen = drivers.iter().filter(|((_, enabled), _)| *enabled == wanted);
+        let driver = |((name, _), (entries, root)): (&(&str, bool), &(usize, bool))| Driver {
+            name: (*name).to_owned(),
+            entries: *entries,
+            root: *root,
+        };
+        chosen.map(driver).collect()
+    };
+    Report {
+        machine: kernel.machine,
+        layout: table.layout,
+        kept: of(true),
+        disabled: of(false),
+        unknown: Vec::new(),
+    }
+}
+
+/// The kernel is not one whose drivers can be disabled.
+fn refused(why: String) -> Error {
+    Error::new(Kind::Input, format!("the drivers of this kernel cannot be disabled: {why}"))
+}
