@@ -3,7 +3,7 @@
 //! Invariant: what comes back is the whole of the serial line of a machine that powered off.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -73,10 +73,17 @@ pub(crate) fn small(init: &str) -> Tree {
 
 /// Boots Debian's kernel with this initrd until it powers off; the serial line.
 pub(crate) fn boot(initrd: &dyn SectorSource, memory: u32) -> String {
+    boot_with(initrd, memory, None)
+}
+
+/// The same with a disk on virtio.
+pub(crate) fn boot_with(initrd: &dyn SectorSource, memory: u32, disk: Option<&Path>) -> String {
     let directory = tempfile::tempdir().unwrap();
     let (file, serial) = (directory.path().join("initrd"), directory.path().join("serial"));
     fs::write(&file, bytes(initrd)).unwrap();
+    let drive = disk.map(|disk| format!("file={},format=raw,if=virtio", disk.display()));
     let mut child = Command::new("qemu-system-x86_64")
+        .args(drive.iter().flat_map(|drive| ["-drive", drive]))
         .args(["-machine", "q35", "-accel", "tcg", "-nic", "none", "-display", "none"])
         .args(["-no-reboot", "-append", "console=ttyS0 panic=-1 loglevel=4"])
         .args(["-m", &memory.to_string(), "-serial", &format!("file:{}", serial.display())])

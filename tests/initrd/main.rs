@@ -6,6 +6,7 @@
 mod boot;
 mod joined;
 mod machine;
+mod modules;
 mod newc;
 mod packed;
 mod tool;

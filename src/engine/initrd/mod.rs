@@ -12,6 +12,7 @@
 mod extras;
 mod join;
 mod lz4;
+pub mod modules;
 pub mod newc;
 mod ondisk;
 mod pack;
