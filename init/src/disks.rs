@@ -56,7 +56,10 @@ fn read(name: &str) -> Option<Found> {
 
 /// Waits until `wanted` finds something among the devices, or `limit` is over: drivers look for
 /// disks beside us.
-pub(crate) fn wait<T>(limit: Duration, mut wanted: impl FnMut(&[Device]) -> Option<T>) -> Option<T> {
+pub(crate) fn wait<T>(
+    limit: Duration,
+    mut wanted: impl FnMut(&[Device]) -> Option<T>,
+) -> Option<T> {
     let end = now() + limit;
     loop {
         let found = wanted(&all());
@@ -106,8 +109,15 @@ fn one(device: &Device, medium: &Medium, iso: bool) {
     match mounts::at(&source, device.found.kind, path, flags, "") {
         Ok(()) => log::info(
             "mounted",
-            &[("path", &path), ("device", &source), ("type", &device.found.kind), ("label", &device.found.label)],
+            &[
+                ("path", &path),
+                ("device", &source),
+                ("type", &device.found.kind),
+                ("label", &device.found.label),
+            ],
         ),
-        Err(error) => log::error("mount", &[("path", &path), ("device", &source), ("error", &error)]),
+        Err(error) => {
+            log::error("mount", &[("path", &path), ("device", &source), ("error", &error)])
+        }
     }
 }

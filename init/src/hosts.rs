@@ -38,7 +38,8 @@ pub(crate) fn write(config: &Config, hostname: &str, leases: &[(&str, &Lease)]) 
         }
         put("/etc/resolv.conf", &text);
     }
-    let given = leases.iter().map(|(_, lease)| lease.hostname.as_str()).find(|name| !name.is_empty());
+    let given =
+        leases.iter().map(|(_, lease)| lease.hostname.as_str()).find(|name| !name.is_empty());
     let name = if hostname.is_empty() { given.unwrap_or("localhost") } else { hostname };
     if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
         log::warn("hostname", &[("name", &name), ("error", &error)]);

@@ -30,10 +30,11 @@ fn line(level: &str, what: &str, values: &[(&str, &dyn std::fmt::Display)]) -> S
     let mut line = format!("vmimage-init: {level} {what}");
     for (key, value) in values {
         let value = value.to_string();
-        let plain = !value.is_empty()
-            && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        let plain =
+            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
         // Writing to a String cannot fail.
-        let _ = if plain { write!(line, " {key}={value}") } else { write!(line, " {key}={value:?}") };
+        let _ =
+            if plain { write!(line, " {key}={value}") } else { write!(line, " {key}={value:?}") };
     }
     line.push('\n');
     line

@@ -5,7 +5,12 @@
 //! itself; every way out goes through `power::end` or into the root filesystem's own init.
 
 #[path = "../../src/guest/mod.rs"]
-#[expect(unreachable_pub, dead_code, unused_imports, reason = "written for the library, which exports it")]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    unused_imports,
+    reason = "written for the library, which exports it"
+)]
 mod guest;
 
 mod app;

@@ -31,6 +31,10 @@ pub(crate) fn load(list: &str) {
         let (path, parameters) = line.split_once(' ').unwrap_or((line, ""));
         match one(path, parameters) {
             Ok(()) => count += 1,
+            // What drives hardware that is not there (ENODEV), as code for another processor.
+            Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {
+                log::warn("module", &[("path", &path), ("error", &error)]);
+            }
             Err(error) => log::error("module", &[("path", &path), ("error", &error)]),
         }
     }

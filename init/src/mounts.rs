@@ -14,7 +14,12 @@ const KERNEL: [(&str, &str, MountFlags, &str); 6] = [
     ("/proc", "proc", SAFE, ""),
     ("/sys", "sysfs", SAFE, ""),
     ("/dev", "devtmpfs", MountFlags::NOSUID, "mode=0755"),
-    ("/dev/pts", "devpts", MountFlags::NOSUID.union(MountFlags::NOEXEC), "gid=5,mode=0620,ptmxmode=0666"),
+    (
+        "/dev/pts",
+        "devpts",
+        MountFlags::NOSUID.union(MountFlags::NOEXEC),
+        "gid=5,mode=0620,ptmxmode=0666",
+    ),
     ("/run", "tmpfs", MountFlags::NOSUID.union(MountFlags::NODEV), "mode=0755"),
     ("/tmp", "tmpfs", MountFlags::NOSUID.union(MountFlags::NODEV), "mode=1777"),
 ];
@@ -60,7 +65,8 @@ pub(crate) fn at(
 pub(crate) fn leave() {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let kernel = |path: &str| path == "/" || KERNEL.iter().any(|(known, ..)| *known == path);
-    let paths: Vec<String> = table.lines().filter_map(|line| line.split(' ').nth(1)).map(plain).collect();
+    let paths: Vec<String> =
+        table.lines().filter_map(|line| line.split(' ').nth(1)).map(plain).collect();
     for path in paths.iter().rev().filter(|path| !kernel(path)) {
         let Err(error) = unmount(path.as_str(), UnmountFlags::empty()) else {
             log::info("unmounted", &[("path", path)]);

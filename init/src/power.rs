@@ -127,7 +127,8 @@ fn is_press(event: &[u8]) -> bool {
 /// The kernel writes a bitmap as 64-bit words in hexadecimal, the highest first.
 fn has_key(bitmap: &str, key: u16) -> bool {
     let word = bitmap.split_ascii_whitespace().rev().nth(usize::from(key / 64));
-    word.and_then(|word| u64::from_str_radix(word, 16).ok()).is_some_and(|word| word >> (key % 64) & 1 == 1)
+    word.and_then(|word| u64::from_str_radix(word, 16).ok())
+        .is_some_and(|word| word >> (key % 64) & 1 == 1)
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ fn fits(device: &Device, root: &str) -> bool {
         return device.found.uuid.eq_ignore_ascii_case(uuid);
     }
     if let Some(uuid) = root.strip_prefix("PARTUUID=") {
-        return partition(&device.name, "PARTUUID").is_some_and(|own| own.eq_ignore_ascii_case(uuid));
+        return partition(&device.name, "PARTUUID")
+            .is_some_and(|own| own.eq_ignore_ascii_case(uuid));
     }
     Path::new(root) == Path::new(&device.path())
 }

@@ -129,7 +129,9 @@ impl Run {
     fn deadline(&self) -> Option<Duration> {
         let own = match self.phase {
             Phase::Running => None,
-            Phase::Network { until } | Phase::Clock { until } | Phase::Paused { until } => Some(until),
+            Phase::Network { until } | Phase::Clock { until } | Phase::Paused { until } => {
+                Some(until)
+            }
             Phase::Stopping { until, .. } => Some(until),
         };
         [own, self.net.deadline(), self.time.deadline()].into_iter().flatten().min()
@@ -176,7 +178,8 @@ impl Run {
         if !self.config.sntp {
             return;
         }
-        let given = || self.net.time_servers().into_iter().map(|server| SocketAddrV4::new(server, 123));
+        let given =
+            || self.net.time_servers().into_iter().map(|server| SocketAddrV4::new(server, 123));
         let own = self.config.ntp.clone();
         let servers = if own.is_empty() { given().collect() } else { own };
         self.time = TimeSync::new(servers, self.config.ntp_interval);
@@ -187,14 +190,17 @@ impl Run {
         match self.app.start(now()) {
             Ok(pid) => {
                 let since = (now() - self.began).as_millis();
-                log::info("ready", &[
-                    ("ms", &since),
-                    ("uptime-ms", &now().as_millis()),
-                    ("rss-kib", &console::memory()),
-                    ("app", &self.app.path()),
-                    ("pid", &pid.as_raw_nonzero()),
-                    ("start", &self.app.starts),
-                ]);
+                log::info(
+                    "ready",
+                    &[
+                        ("ms", &since),
+                        ("uptime-ms", &now().as_millis()),
+                        ("rss-kib", &console::memory()),
+                        ("app", &self.app.path()),
+                        ("pid", &pid.as_raw_nonzero()),
+                        ("start", &self.app.starts),
+                    ],
+                );
             }
             Err(error) => {
                 log::error("app-start", &[("app", &self.app.path()), ("error", &error)]);

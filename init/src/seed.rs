@@ -52,7 +52,8 @@ pub(crate) fn read() -> Seed {
 
 fn take(seed: &mut Seed) {
     let text = fs::read_to_string(format!("{AT}/meta-data")).unwrap_or_default();
-    seed.hostname = value(&text, "local-hostname").or_else(|| value(&text, "hostname")).unwrap_or_default();
+    seed.hostname =
+        value(&text, "local-hostname").or_else(|| value(&text, "hostname")).unwrap_or_default();
     if let Some(id) = value(&text, "instance-id") {
         seed.environment.push(("VMIMAGE_INSTANCE_ID", id));
     }
@@ -83,7 +84,8 @@ mod tests {
 
     #[test]
     fn scalars_as_makers_write_them() {
-        let yaml = "# seed\ninstance-id: i-1 # one\nlocal-hostname: \"box: a\"\nother:\n  hostname: no\n";
+        let yaml =
+            "# seed\ninstance-id: i-1 # one\nlocal-hostname: \"box: a\"\nother:\n  hostname: no\n";
         assert_eq!(value(yaml, "instance-id").as_deref(), Some("i-1"));
         assert_eq!(value(yaml, "local-hostname").as_deref(), Some("box: a"));
         assert_eq!(value(yaml, "other"), None);

@@ -66,7 +66,9 @@ fn firmware(config: &mut Config) {
         };
         match errors.is_empty() {
             true => log::info("fw-cfg", &[("key", &key)]),
-            false => errors.iter().for_each(|error| log::error("fw-cfg", &[("key", &key), ("error", error)])),
+            false => errors
+                .iter()
+                .for_each(|error| log::error("fw-cfg", &[("key", &key), ("error", error)])),
         }
     }
 }

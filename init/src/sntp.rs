@@ -42,7 +42,10 @@ fn time(bytes: &[u8]) -> Option<Duration> {
         Some(seconds) => seconds,
         None => u64::from(seconds) + (1 << 32) - EPOCH,
     };
-    Some(Duration::new(seconds, 0) + Duration::from_nanos((u64::from(fraction) * 1_000_000_000) >> 32))
+    Some(
+        Duration::new(seconds, 0)
+            + Duration::from_nanos((u64::from(fraction) * 1_000_000_000) >> 32),
+    )
 }
 
 #[cfg(test)]

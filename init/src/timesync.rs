@@ -70,7 +70,9 @@ impl TimeSync {
         }
         self.deadline = now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSE.1);
-        let Some(server) = self.servers.get(self.turn % self.servers.len()).copied() else { return };
+        let Some(server) = self.servers.get(self.turn % self.servers.len()).copied() else {
+            return;
+        };
         self.turn = self.turn.wrapping_add(1);
         match ask(server) {
             Ok(asked) => self.asked = Some(asked),
@@ -112,11 +114,14 @@ impl TimeSync {
         let Ok(tv_sec) = i64::try_from(time.as_secs()) else { return };
         let new = Timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
         match clock_settime(ClockId::Realtime, new) {
-            Ok(()) => log::info("clock", &[
-                ("server", &server),
-                ("moved-ms", &difference.as_millis()),
-                ("seconds", &time.as_secs()),
-            ]),
+            Ok(()) => log::info(
+                "clock",
+                &[
+                    ("server", &server),
+                    ("moved-ms", &difference.as_millis()),
+                    ("seconds", &time.as_secs()),
+                ],
+            ),
             Err(error) => log::error("clock", &[("error", &error)]),
         }
     }

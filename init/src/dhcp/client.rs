@@ -193,7 +193,8 @@ impl Client {
         }
         let rebinding = now >= rebind;
         let server = if rebinding { Ipv4Addr::BROADCAST } else { lease.server };
-        let until = if rebinding { end.unwrap_or(rebind + Duration::from_hours(1)) } else { rebind };
+        let until =
+            if rebinding { end.unwrap_or(rebind + Duration::from_hours(1)) } else { rebind };
         let left = until.saturating_sub(now);
         let pause = (left / 2).max(Duration::from_mins(1)).min(left);
         self.deadline = now + pause.max(Duration::from_secs(1));

@@ -166,10 +166,7 @@ mod tests {
         let found = found.unwrap();
         assert_eq!((found.address, found.prefix), (Ipv4Addr::new(10, 0, 2, 15), 24));
         let gateway = Ipv4Addr::new(10, 0, 2, 2);
-        assert_eq!(
-            found.routes,
-            [Via { destination: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway }]
-        );
+        assert_eq!(found.routes, [Via { destination: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway }]);
         assert_eq!((found.length, found.renew, found.rebind), (Some(86400), 43200, 75600));
         assert_eq!((found.domain.as_str(), found.hostname.as_str()), ("example.org", ""));
         assert_eq!(found.mtu, Some(1500));
@@ -191,7 +188,12 @@ mod tests {
             .collect();
         assert_eq!(
             routes,
-            ["0.0.0.0/0 10.0.2.2", "10.17.0.0/16 10.0.2.3", "10.0.2.1/32 0.0.0.0", "10.128.0.0/9 1.2.3.4"]
+            [
+                "0.0.0.0/0 10.0.2.2",
+                "10.17.0.0/16 10.0.2.3",
+                "10.0.2.1/32 0.0.0.0",
+                "10.128.0.0/9 1.2.3.4"
+            ]
         );
     }
 

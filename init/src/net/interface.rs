@@ -79,14 +79,23 @@ impl Interface {
             let result = netlink.address(self.index, one.address, one.prefix, None);
             let address = format!("{}/{}", one.address, one.prefix);
             match result {
-                Ok(()) => log::info("address", &[("interface", &self.name), ("address", &address), ("by", &"config")]),
-                Err(error) => log::error("address", &[("interface", &self.name), ("address", &address), ("error", &error)]),
+                Ok(()) => log::info(
+                    "address",
+                    &[("interface", &self.name), ("address", &address), ("by", &"config")],
+                ),
+                Err(error) => log::error(
+                    "address",
+                    &[("interface", &self.name), ("address", &address), ("error", &error)],
+                ),
             }
         }
         for one in config.route.iter().filter(|one| mine(&one.interface)) {
             let to = (one.destination, one.prefix);
             if let Err(error) = netlink.route(self.index, to, one.gateway, false) {
-                log::error("route", &[("interface", &self.name), ("route", one), ("error", &error)]);
+                log::error(
+                    "route",
+                    &[("interface", &self.name), ("route", one), ("error", &error)],
+                );
             }
         }
     }
@@ -190,7 +199,8 @@ impl Interface {
     }
 
     fn bind(&mut self, netlink: &mut Netlink, lease: &Lease) -> io::Result<()> {
-        let known = matches!(self.socket, Some(Socket::Udp(_, address)) if address == lease.address);
+        let known =
+            matches!(self.socket, Some(Socket::Udp(_, address)) if address == lease.address);
         if !known {
             netlink.forget(self.index)?;
         }
@@ -205,20 +215,27 @@ impl Interface {
             let to = (via.destination, via.prefix);
             if let Err(error) = netlink.route(self.index, to, via.gateway, !near) {
                 let route = format!("{}/{}", via.destination, via.prefix);
-                log::warn("route", &[("interface", &self.name), ("route", &route), ("error", &error)]);
+                log::warn(
+                    "route",
+                    &[("interface", &self.name), ("route", &route), ("error", &error)],
+                );
             }
         }
         if !known {
             self.socket = Some(Socket::Udp(packet::udp(&self.name, lease.address)?, lease.address));
             let address = format!("{}/{}", lease.address, lease.prefix);
             let seconds = lease.length.map_or("for-ever".to_owned(), |length| length.to_string());
-            log::info("address", &[
-                ("interface", &self.name),
-                ("address", &address),
-                ("by", &"dhcp"),
-                ("server", &lease.server),
-                ("seconds", &seconds),
-            ]);
+            log::info(
+                "address",
+                &[
+                    ("interface", &self.name),
+                    ("address", &address),
+                    ("by", &"dhcp"),
+                    ("server", &lease.server),
+                    ("seconds", &seconds),
+                    ("uptime-ms", &crate::clock::now().as_millis()),
+                ],
+            );
         } else {
             log::info("renewed", &[("interface", &self.name), ("address", &lease.address)]);
         }
@@ -227,7 +244,8 @@ impl Interface {
 
     /// Gives the address back.
     pub(super) fn release(&mut self, now: Duration) {
-        let Some((server, bytes)) = self.client.as_mut().and_then(|client| client.release(now)) else {
+        let Some((server, bytes)) = self.client.as_mut().and_then(|client| client.release(now))
+        else {
             return;
         };
         let Some(Socket::Udp(socket, address)) = &self.socket else { return };

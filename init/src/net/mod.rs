@@ -129,8 +129,11 @@ impl Net {
 
     /// Writes what programs read: name servers, host name, and the leases for the app.
     fn tell(&self) {
-        let leases: Vec<_> =
-            self.interfaces.iter().filter_map(|one| Some((one.name.as_str(), one.lease()?))).collect();
+        let leases: Vec<_> = self
+            .interfaces
+            .iter()
+            .filter_map(|one| Some((one.name.as_str(), one.lease()?)))
+            .collect();
         hosts::write(&self.config, &self.hostname, &leases);
     }
 }

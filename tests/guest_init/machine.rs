@@ -1,0 +1,219 @@
+//! A machine that boots Debian's cloud kernel with our init and an app that is a shell script.
+//!
+//! Judges nothing itself. Invariant: only the process started here is ever ended, and it is ended
+//! whatever the test does.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use tempfile::TempDir;
+use vmimage::guest::Config;
+
+/// No step takes longer, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Modules that only a test with a btrfs disk needs; one of them measures processors for a second.
+const BTRFS: [&str; 7] = [
+    "crc32c-intel.ko",
+    "libcrc32c.ko",
+    "zstd_compress.ko",
+    "raid6_pq.ko",
+    "xor.ko",
+    "blake2b_generic.ko",
+    "btrfs.ko",
+];
+
+fn script(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/init").join(name);
+    let made = Command::new(&path).stderr(Stdio::inherit()).output().unwrap();
+    assert!(made.status.success(), "{}: {}", path.display(), made.status);
+    PathBuf::from(String::from_utf8(made.stdout).unwrap().trim())
+}
+
+/// The built init and the kernel's directory, made once.
+pub(crate) fn parts() -> &'static (PathBuf, PathBuf) {
+    static PARTS: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    PARTS.get_or_init(|| (script("build"), script("kernel")))
+}
+
+/// A machine to be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    /// The app: lines of busybox's shell.
+    pub(crate) app: String,
+    pub(crate) config: Config,
+    /// Lines of the configuration that no `Config` could write.
+    pub(crate) config_text: String,
+    pub(crate) command_line: String,
+    pub(crate) btrfs: bool,
+    /// Arguments of QEMU: network, disks.
+    pub(crate) hardware: Vec<String>,
+    /// Bytes in place of the app.
+    pub(crate) zeroed: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(app: &str) -> Self {
+        let config = Config { app: "/app".into(), ..Config::default() };
+        Self { app: app.into(), config, ..Self::default() }
+    }
+
+    /// Words of QEMU's command line.
+    pub(crate) fn with(mut self, words: &str) -> Self {
+        self.hardware.extend(words.split_ascii_whitespace().map(ToOwned::to_owned));
+        self
+    }
+
+    /// A network card whose network answers DHCP.
+    pub(crate) fn network(self) -> Self {
+        self.with("-netdev user,id=n0 -device virtio-net-pci,netdev=n0")
+    }
+
+    fn initrd(&self) -> Vec<u8> {
+        let (init, kernel) = parts();
+        let order = fs::read_to_string(kernel.join("order")).unwrap();
+        let wanted = |name: &&str| self.btrfs || !BTRFS.contains(name);
+        let modules: Vec<&str> = order.lines().filter(wanted).collect();
+        let list: String = modules.iter().map(|name| format!("/modules/{name}\n")).collect();
+        let mut app = format!("#!/bin/busybox sh\n{}", self.app).into_bytes();
+        if self.zeroed {
+            app.fill(0);
+        }
+        let mut archive = Vec::new();
+        for directory in ["bin", "dev", "etc", "modules"] {
+            newc(&mut archive, directory, 0o040_755, &[]);
+        }
+        let mut file = |name: &str, mode, bytes: &[u8]| newc(&mut archive, name, mode, bytes);
+        file("init", 0o100_755, &fs::read(init).unwrap());
+        file("app", 0o100_755, &app);
+        file("bin/busybox", 0o100_755, &fs::read("/bin/busybox").unwrap());
+        let text = self.config.to_text() + &self.config_text;
+        file(&Config::PATH[1..], 0o100_644, text.as_bytes());
+        file("etc/vmimage-init.modules", 0o100_644, list.as_bytes());
+        for name in modules {
+            let bytes = fs::read(kernel.join("modules").join(name)).unwrap();
+            file(&format!("modules/{name}"), 0o100_644, &bytes);
+        }
+        newc(&mut archive, "TRAILER!!!", 0, &[]);
+        archive
+    }
+
+    pub(crate) fn start(&self) -> Machine {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("initrd"), self.initrd()).unwrap();
+        let line = format!("console=ttyS0 quiet panic=-1 {}", self.command_line);
+        let child = Command::new("qemu-system-x86_64")
+            .args(["-machine", "q35", "-accel", "tcg", "-m", "256", "-display", "none"])
+            .args(["-nodefaults", "-append", &line])
+            .args(["-serial", &format!("file:{}", path("serial").display())])
+            .args(["-monitor", &format!("unix:{},server=on,wait=off", path("monitor").display())])
+            .args(["-kernel".as_ref(), parts().1.join("vmlinuz").as_os_str()])
+            .args(["-initrd".as_ref(), path("initrd").as_os_str()])
+            .args(&self.hardware)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| panic!("qemu-system-x86_64: {e}; apt install qemu-system-x86"));
+        Machine { child, directory }
+    }
+}
+
+/// One entry of a "newc" archive (Documentation/driver-api/early-userspace/buffer-format.rst).
+fn newc(archive: &mut Vec<u8>, name: &str, mode: u32, bytes: &[u8]) {
+    let (ino, size, named) = (archive.len(), bytes.len(), name.len() + 1);
+    let header = format!(
+        "070701{ino:08X}{mode:08X}{:08X}{:08X}{:08X}{:08X}{size:08X}{:08X}{:08X}{:08X}{:08X}{named:08X}{:08X}",
+        0, 0, 1, 0, 0, 0, 0, 0, 0
+    );
+    archive.extend(header.as_bytes());
+    archive.extend(name.as_bytes());
+    archive.push(0);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+    archive.extend(bytes);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+}
+
+/// A running machine.
+pub(crate) struct Machine {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Machine {
+    /// Everything that the serial line has carried so far.
+    pub(crate) fn serial(&self) -> String {
+        let bytes = fs::read(self.directory.path().join("serial")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\r', "")
+    }
+
+    /// Waits until the serial line has carried `text` `times` times.
+    pub(crate) fn wait_times(&mut self, text: &str, times: usize) -> String {
+        let began = Instant::now();
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            let serial = self.serial();
+            if serial.matches(text).count() >= times {
+                return serial;
+            }
+            let over = began.elapsed() > PATIENCE || ended.is_some();
+            assert!(!over, "no {text:?} {times} times ({ended:?}):\n{serial}");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    pub(crate) fn wait(&mut self, text: &str) -> String {
+        self.wait_times(text, 1)
+    }
+
+    /// Gives QEMU's monitor a command.
+    pub(crate) fn command(&self, command: &str) {
+        let mut monitor = UnixStream::connect(self.directory.path().join("monitor")).unwrap();
+        monitor.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut seen, mut buffer) = (Vec::new(), [0; 512]);
+        for prompt in 1..=2 {
+            while String::from_utf8_lossy(&seen).matches("(qemu) ").count() < prompt {
+                let read = monitor.read(&mut buffer).unwrap_or(0);
+                if read == 0 {
+                    return;
+                }
+                seen.extend(&buffer[..read]);
+            }
+            if prompt == 1 {
+                monitor.write_all(format!("{command}\n").as_bytes()).unwrap();
+            }
+        }
+    }
+
+    /// Waits until QEMU has ended; its status and the whole serial line.
+    pub(crate) fn off(&mut self) -> (ExitStatus, String) {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, self.serial());
+            }
+            assert!(began.elapsed() < PATIENCE, "the machine stays on:\n{}", self.serial());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Fails where QEMU has exited already, which is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The value of `key=` in the first line that says `what`.
+pub(crate) fn value<'a>(serial: &'a str, what: &str, key: &str) -> &'a str {
+    let line =
+        serial.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{serial}"));
+    let found = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    found.unwrap_or_else(|| panic!("no {key} in {line}"))
+}
