@@ -243,3 +243,117 @@ fn short() -> Error {
 fn refused(message: String) -> Error {
     Error::new(Kind::Input, format!("syslinux: {message}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A `ldlinux.sys` of four sectors in which everything has a place, and a boot sector and a
+    /// module beside it, as in a program; nothing of them was ever part of syslinux.
+    fn program() -> Vec<u8> {
+        let mut image = vec![0; 4 * SECTOR];
+        image[..BANNER.len()].copy_from_slice(BANNER);
+        image[0x18..0x1c].copy_from_slice(&MAGIC.to_le_bytes());
+        image[0x2e..0x30].copy_from_slice(&0x40u16.to_le_bytes());
+        let fields: [u16; 10] = [0x60, 0x70, 0x80, 0xf0, 0x10, 0x100, 3, 0x11a, 0x120, 0x1ca];
+        for (at, field) in fields.iter().enumerate() {
+            image[0x40 + at * 2..0x42 + at * 2].copy_from_slice(&field.to_le_bytes());
+        }
+        *image.last_mut().unwrap() = 9;
+        let mut boot = vec![0; SECTOR];
+        boot[..11].copy_from_slice(b"\xeb\x58\x90SYSLINUX");
+        boot[SECTOR - 8..].copy_from_slice(&BOOT_END);
+        let mut module = vec![0; 92];
+        module[..6].copy_from_slice(&ELF32);
+        for (at, value) in [(0x10, 3u8), (0x12, 3), (0x20, 52), (0x2e, 40), (0x30, 1)] {
+            module[at] = value;
+        }
+        // A 64-bit program with one loaded segment, from 0 to its end.
+        let mut all = vec![0; 0x100];
+        all[..6].copy_from_slice(&super::super::ondisk::ELF64);
+        all[0x20] = 0x40;
+        all[0x36] = 56;
+        all[0x38] = 1;
+        all[0x40] = 1;
+        all[0x90..0x94].copy_from_slice(&(4 * SECTOR as u32).to_le_bytes());
+        all.extend(boot);
+        all.extend(image);
+        all.extend(module);
+        let len = (all.len() as u32).to_le_bytes();
+        all[0x60..0x64].copy_from_slice(&len);
+        all
+    }
+
+    #[test]
+    fn parts_are_found_by_what_they_are() {
+        let program = program();
+        let parts = Parts::from_program(&program).unwrap();
+        assert_eq!(parts.image.len(), 4 * SECTOR);
+        assert_eq!((parts.areas.runs, parts.library.len()), (0x100, 92));
+        // Anywhere else, and without what lies between.
+        let mut moved = program[..0x100].to_vec();
+        moved.extend([1; 77]);
+        moved.extend(&program[0x100..]);
+        let len = (moved.len() as u32).to_le_bytes();
+        moved[0x60..0x64].copy_from_slice(&len);
+        assert_eq!(Parts::from_program(&moved).unwrap(), parts);
+    }
+
+    #[test]
+    fn what_is_missing_or_points_outside_is_told() {
+        let refused = |at: usize, bytes: &[u8]| {
+            let mut program = program();
+            program[at..at + bytes.len()].copy_from_slice(bytes);
+            let error = Parts::from_program(&program).unwrap_err();
+            assert_eq!(error.kind(), Kind::Input);
+            error.to_string()
+        };
+        let image = 0x100 + SECTOR;
+        for (at, bytes, why) in [
+            (0x100, &[0][..], "no boot sector"),
+            (image, &[0], "no ldlinux.sys in the program: it is nowhere"),
+            (image + 0x18, &[0], "no patch area"),
+            (image + 0x4c, &[2, 0], "4 sectors and room for 2 places"),
+            (image + 0x40, &[0xff, 0xff], "points outside of itself"),
+            (image + 0x42, &[0xff, 0xff], "points outside of itself"),
+            (image + 0x4a, &[0xf9, 0x07], "points outside of itself"),
+            (image + 0x4e, &[0xf5, 0x01], "points outside of itself"),
+            (image + 0x50, &[0x10, 0x00], "points outside of itself"),
+            (image + 0x2e, &[0xf0, 0x07], "cut off"),
+            (image + 4 * SECTOR, &[0], "no ldlinux.c32"),
+            (0x90, &[0, 0, 0, 0], "2048 bytes, which the program does not say"),
+        ] {
+            let error = refused(at, bytes);
+            assert!(error.contains(why), "{at:#x}: {error}");
+        }
+        let files = Parts::from_files(&[0; 99], &[0; 512], Arc::from(&b""[..])).unwrap_err();
+        assert!(files.to_string().contains("no module"), "{files}");
+    }
+
+    proptest! {
+        /// Broken bytes are answered, and what is accepted can be installed anywhere.
+        #[test]
+        fn no_bytes_break_it(changes in proptest::collection::vec((0usize..2800, any::<u8>()), 1..9)) {
+            let mut program = program();
+            for (at, byte) in changes {
+                if let Some(place) = program.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            if let Ok(parts) = Parts::from_program(&program) {
+                let sectors = parts.image.len() / SECTOR;
+                for (at, len) in parts.areas.within(sectors) {
+                    prop_assert!(at + len <= parts.image.len());
+                }
+                let _ = elf::needed(&parts.library);
+            }
+            let library = program.get(0x100 + 5 * SECTOR..).unwrap_or_default();
+            let image = program.get(0x100 + SECTOR..).unwrap_or_default();
+            let boot = program.get(0x100..0x100 + SECTOR).unwrap_or_default();
+            let _ = Parts::from_files(image, boot, library.into());
+            let _ = elf::needed(library);
+        }
+    }
+}

@@ -8,7 +8,14 @@
 mod carve;
 mod elf;
 mod install;
+mod iso;
+pub mod menu;
+mod modules;
 mod ondisk;
+mod record;
 
 pub use carve::Parts;
 pub use install::{Installed, Make, Volume, install};
+pub use iso::Isolinux;
+pub use modules::modules;
+pub use record::{Table, hybrid, record};
