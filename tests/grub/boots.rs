@@ -63,7 +63,7 @@ fn boots(params: &Params, filesystem: Filesystem, table: Table, root: &Root, len
         "Entry 0".to_owned(),
         payload::computed(),
         "by Multiboot 1\narguments [root=x -s]\n".to_owned(),
-        payload::module(0, &noise(1, 70_000), "first one"),
+        payload::module(0, &noise(1, 70_000), "first  one"),
         payload::module(1, &payload::kernel(), ""),
     ];
     for text in expected {
