@@ -5,4 +5,13 @@
 //! itself; the same disk without that program does not show it.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+mod boots;
+mod disk;
 mod oracle;
+mod payload;
+#[path = "../support/qemu.rs"]
+#[expect(dead_code, reason = "shared with others")]
+mod qemu;
+#[path = "../support/trees.rs"]
+#[expect(dead_code, reason = "shared with others")]
+mod trees;

@@ -28,17 +28,30 @@ pub(super) fn word(bytes: &[u8]) -> Vec<u8> {
     word
 }
 
-/// The words of a command line as a kernel shall get it. GRUB joins them with single spaces, puts
-/// words with a space between double quotes, and a backslash before quotes and backslashes; of
-/// `\xHH` it makes the byte (GRUB 2.06).
+/// The words of a command line as a kernel shall get it, each with a space before it.
+///
+/// GRUB 2.06 joins words with single spaces, puts one with a space in it between double quotes, and a
+/// backslash before each quote and backslash; but of `\xHH` it makes the byte with that number. So
+/// those bytes, and spaces that are more than one, are written that way.
 pub(super) fn arguments(line: &[u8]) -> Vec<u8> {
-    let mut words = Vec::new();
-    for part in line.split(|byte| *byte == b' ').filter(|part| !part.is_empty()) {
-        words.push(b' ');
-        words.extend(word(part));
+    let mut words: Vec<Vec<u8>> = vec![Vec::new()];
+    for byte in line {
+        match (byte, words.last_mut()) {
+            (b' ', Some(last)) if !last.is_empty() && !last.ends_with(SPACE) => {
+                words.push(Vec::new());
+            }
+            (b' ', Some(last)) => last.extend(SPACE),
+            (b'\'' | b'"' | b'\\', Some(last)) => last.extend(format!("\\x{byte:02x}").into_bytes()),
+            (other, Some(last)) => last.push(*other),
+            (_, None) => {}
+        }
     }
-    words
+    words.retain(|word| !word.is_empty());
+    words.iter().flat_map(|text| [b" ".to_vec(), word(text)]).flatten().collect()
 }
+
+/// A space that is not between two words.
+const SPACE: &[u8] = br"\x20";
 
 /// A path from the root of its filesystem on.
 pub(super) fn path(path: &[u8], what: &str) -> Result<Vec<u8>, Error> {
@@ -79,5 +92,14 @@ mod tests {
         assert_eq!(said(b"$(task-resume)"), "'$(task-resume)'");
         assert_eq!(said(b"it's"), r"'it'\''s'");
         assert_eq!(said(b"a;b{c}#d"), "'a;b{c}#d'");
+    }
+
+    #[test]
+    fn what_grub_would_change_is_written_as_numbers() {
+        let said = |bytes: &[u8]| String::from_utf8(arguments(bytes)).unwrap();
+        assert_eq!(said(b""), "");
+        assert_eq!(said(b"root=/dev/sda1 quiet"), " root=/dev/sda1 quiet");
+        assert_eq!(said(br#"x="a b" c:\d"#), r" 'x=\x22a' 'b\x22' 'c:\x5cd'");
+        assert_eq!(said(b" a   b "), r" '\x20a' '\x20\x20b'");
     }
 }
