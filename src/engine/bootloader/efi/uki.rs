@@ -213,7 +213,8 @@ impl Room {
         let table = pe.table_at() + HEADER * (pe.sections.len() + more) as u64;
         let held = pe.sections.iter().filter(|section| section.size > 0);
         let first = held.map(|section| u64::from(section.offset)).min();
-        let first = first.unwrap_or_else(|| u64::from(pe.headers_size));
+        let first =
+            first.ok_or_else(|| Error::new(Kind::Input, "the EFI stub has no bytes to run"))?;
         let used = pe.table_at() + HEADER * pe.sections.len() as u64;
         if first < used || u64::from(pe.headers_size) < used {
             return Err(small(pe));

@@ -156,20 +156,23 @@ fn headers(
     Ok(file)
 }
 
-/// "PE Format", "The .reloc Section": a block for each page, with the places in it.
+/// "PE Format", "The .reloc Section": a block for each page, with the places in it. Whole pages: the
+/// last block takes what is left, as firmware refuses a block of no bytes (EDK II does).
 fn relocations(moves: &[u64]) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    for block in moves.chunk_by(|a, b| a / PAGE == b / PAGE) {
+    let mut blocks = moves.chunk_by(|a, b| a / PAGE == b / PAGE).peekable();
+    while let Some(block) = blocks.next() {
         let page = block.first().map_or(0, |place| place / PAGE * PAGE);
-        // A block has a multiple of 4 bytes; the entry that fills it says "nothing".
-        let entries = block.len().next_multiple_of(2);
+        // Entries of zero say "nothing". The specification wants a multiple of 4 bytes;
+        // grub-mkimage takes 8.
+        let end = bytes.len() + (8 + 2 * block.len()).next_multiple_of(8);
+        let last = blocks.peek().is_none();
+        let end = if last { end.next_multiple_of(PAGE as usize) } else { end };
         bytes.extend_from_slice(length(usize::try_from(page).unwrap_or(usize::MAX))?.as_bytes());
-        bytes.extend_from_slice(length(8 + 2 * entries)?.as_bytes());
-        let before = bytes.len();
-        bytes.extend(
-            block.iter().flat_map(|place| (DIR64 << 12 | (place % PAGE) as u16).to_le_bytes()),
-        );
-        bytes.resize(before + 2 * entries, 0);
+        bytes.extend_from_slice(length(end + 4 - bytes.len())?.as_bytes());
+        let entry = |place: &u64| (DIR64 << 12 | (place % PAGE) as u16).to_le_bytes();
+        bytes.extend(block.iter().flat_map(entry));
+        bytes.resize(end, 0);
     }
     Ok(bytes)
 }
