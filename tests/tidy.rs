@@ -58,7 +58,9 @@ const TABLE: &[(&str, &[&str])] = &[
         "inspect",
         &[
             "units",
+            "engine::archive",
             "engine::base",
+            "engine::bootloader",
             "engine::codec",
             "engine::filesystem",
             "engine::format",
