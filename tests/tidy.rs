@@ -61,7 +61,9 @@ const TABLE: &[(&str, &[&str])] = &[
         "inspect",
         &[
             "units",
+            "engine::archive",
             "engine::base",
+            "engine::bootloader",
             "engine::codec",
             "engine::filesystem",
             "engine::format",

@@ -3,6 +3,7 @@
 //! Opens the one source it is given and nothing that is named in it; writes nothing. Invariant: a
 //! report has a bounded size, whatever the file says; the data is read twice (digest, map), holes never.
 
+mod boot;
 mod content;
 mod drawing;
 mod report;
@@ -11,8 +12,11 @@ use std::sync::Arc;
 
 use crate::engine::base::{Deny, Error, Extent, SectorSource};
 use crate::engine::format::{self, FormatName, Image};
-use crate::engine::view::{self, View, Volume};
+use crate::engine::view::{self, Volume};
 
+pub use boot::{
+    Answer, Boot, CatalogEntry, Code, Grub, Initrd, Kernel, Menu, Program, Record, Ways,
+};
 pub use report::{BootSector, Content, Mapped, NAMES, Range, Report};
 
 /// Columns of the drawn map where nobody says how many there are.
@@ -31,7 +35,7 @@ pub fn inspect_image(
     width: usize,
 ) -> Result<Report, Error> {
     let medium: Arc<dyn SectorSource> = Arc::<dyn Image>::clone(image);
-    let View { table, volumes } = view::look(&medium)?;
+    let view = view::look(&medium)?;
     let told = |volume: &Volume| volume.filesystem.is_some() || volume.problem.is_some();
     Ok(Report {
         format: image.format(),
@@ -41,8 +45,9 @@ pub fn inspect_image(
         details: image.details(),
         units: image.census()?,
         content: content::look(image.as_ref(), width)?,
-        partitions: table,
-        filesystems: volumes.into_iter().filter(told).collect(),
+        boot: boot::look(&medium, &view),
+        partitions: view.table,
+        filesystems: view.volumes.into_iter().filter(told).collect(),
     })
 }
 

@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::boot::Boot;
 use super::drawing;
 use crate::engine::format::{Census, FormatName};
 use crate::engine::partition::{Kind, Table};
@@ -41,6 +42,8 @@ pub struct Report {
     /// The filesystems, and partitions where one cannot be looked at: of the whole disk first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystems: Vec<Volume>,
+    /// How it boots.
+    pub boot: Boot,
 }
 
 /// What lies on the disk.
@@ -148,6 +151,9 @@ impl Report {
         for (number, volume) in self.filesystems.iter().enumerate() {
             line(if number == 0 { "filesystems" } else { "" }, &filesystem(volume));
         }
+        self.boot.lines(|name, value| {
+            line(name, &plain(&Value::String(value.to_owned())).unwrap_or_default());
+        });
         let (drawn, legend) = drawing::draw(&self.content.cells, unicode);
         if !drawn.is_empty() {
             line("map", &drawn);

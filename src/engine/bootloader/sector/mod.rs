@@ -38,6 +38,14 @@ pub fn assemble(message: &str) -> Result<Vec<u8>, Error> {
     Ok(complete(sector))
 }
 
+/// The message of a sector that `assemble` made; none of any other.
+#[must_use]
+pub fn message(sector: &[u8]) -> Option<String> {
+    let rest = sector.get(..TABLE_AT)?.strip_prefix(program::code().as_slice())?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    Some(String::from_utf8_lossy(rest.get(..end)?).into_owned())
+}
+
 /// A given sector: at most 512 bytes that end with 55 AA, taken byte for byte. One that is shorter
 /// than 512 is filled up with zeros and gets a second 55 AA at 510, where a BIOS looks for it.
 pub fn take(bytes: &[u8]) -> Result<Vec<u8>, Error> {
