@@ -11,7 +11,7 @@ use std::thread;
 
 use super::manifest::{Made, build_manifest};
 use crate::engine::base::{self, Error, Kind, PositionalSink, Progress, SectorSource, Work};
-use crate::engine::files::{self, Planned, Sinks};
+use crate::engine::files::{self, Holds, Planned, Sinks};
 use crate::engine::format::Params;
 use crate::engine::format::package::Recipe;
 use crate::engine::{Inputs, Media};
@@ -171,7 +171,8 @@ impl Place<'_> {
         len: u64,
         content_digest: &str,
     ) -> Result<(), Error> {
-        let is_content = planned.recipe == Recipe::from(Params::Raw) && planned.size == len;
+        let main = matches!(planned.of, Holds::Medium(_));
+        let is_content = main && planned.recipe == Recipe::from(Params::Raw) && planned.size == len;
         for file in std::iter::once(&mut pair.main).chain(&mut pair.companion) {
             let source = file.source()?;
             file.size = source.len();

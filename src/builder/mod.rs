@@ -133,6 +133,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Option<Outcome>, Error> {
     let hashes = accept::hashes(&image, target, &inputs, params)?;
     let env = Env {
         scratch: &sources.scratch,
+        assets: &sources.assets,
         time,
         work: Work { threads: 0, progress: watch },
         scripts: match &params.scripts {

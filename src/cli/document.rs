@@ -149,7 +149,8 @@ impl File {
             (Some(runner), Some(staged)) => engine::Scripts::Run(runner, staged),
             _ => desk.scripts.idle(),
         };
-        let env = Env { scratch: &sources.scratch, time: desk.time, work, scripts };
+        let assets = &sources.assets;
+        let env = Env { scratch: &sources.scratch, time: desk.time, work, scripts, assets };
         let media = engine::build(&given, &env).map_err(fail)?;
         let files = files::plan(&document.image, &content_hash, &media)
             .map_err(|e| placed(Failure::from(&e)))?;

@@ -41,6 +41,9 @@ pub(super) struct ReachFlags {
     /// Trust the authorities in this file, too (PEM)
     #[arg(long, value_name = "FILE")]
     pub(super) source_ca: Option<PathBuf>,
+    /// Look here first for files of boot loaders, as grub/i386-pc/boot.img; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(super) boot_assets: Vec<PathBuf>,
     /// Directory for temporary files [default: TMPDIR]
     #[arg(long, value_name = "DIR")]
     pub(super) scratch: Option<PathBuf>,
@@ -113,6 +116,7 @@ impl ReachFlags {
             docker_config: place.docker_config,
             root: place.root,
             mounts: place.mounts,
+            boot_assets: self.boot_assets,
             scratch: self.scratch.unwrap_or_else(std::env::temp_dir),
             scratch_limit: self.scratch_limit.get(),
             patience: place.patience.unwrap_or(PATIENCE),

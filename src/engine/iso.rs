@@ -4,23 +4,33 @@
 
 use std::sync::Arc;
 
+use super::base::tree::{Meta, Tree};
 use super::base::{Error, Extent, Origin, Placement, SectorSource};
 use super::filesystem::{self, Identity, Request, Room, iso9660};
-use super::{Env, Given, contents};
+use super::{Env, Given, boot, contents};
 use crate::manifest::types::Iso;
 
 /// Bytes of a sector of a CD.
 const SECTOR: u64 = 2048;
 
+/// A built ISO.
+pub(super) struct Made {
+    /// Its bytes.
+    pub(super) source: Arc<dyn SectorSource>,
+    /// What lies beside it.
+    pub(super) direct: Option<boot::Direct>,
+}
+
 /// Builds `iso`.
-pub(super) fn build(
-    iso: &Iso,
-    given: &Given<'_>,
-    env: &Env<'_>,
-) -> Result<Arc<dyn SectorSource>, Error> {
+pub(super) fn build(iso: &Iso, given: &Given<'_>, env: &Env<'_>) -> Result<Made, Error> {
     let origin = Origin::new("spec.iso");
-    let tree = contents::iso_tree(iso, given, env)?;
-    let params = params(iso);
+    let mut one = [Some(contents::iso_tree(iso, given, env)?)];
+    let direct =
+        if given.spec.has_disk() { None } else { boot::direct(None, None, &mut one, given, env)? };
+    let [tree] = one;
+    let mut tree = tree.unwrap_or_else(|| Tree::new(Meta::directory(env.time), origin.clone()));
+    let mut params = params(iso);
+    boot::on_iso(&mut tree, &mut params, given, env)?;
     let request = Request {
         tree: Arc::new(tree),
         identity: Identity { label: None, uuid: None, seed: given.seed.id("iso") },
@@ -36,7 +46,9 @@ pub(super) fn build(
     let planned = planned.map_err(|e| e.at(&origin))?;
     let len = planned.len();
     let extents = Extent::new(0, len).into_iter().collect();
-    planned.render(&Placement { extents, medium: len, volume: 0 }).map_err(|e| e.at(&origin))
+    let placement = Placement { extents, medium: len, volume: 0 };
+    let source = planned.render(&placement).map_err(|e| e.at(&origin))?;
+    Ok(Made { source, direct })
 }
 
 fn params(iso: &Iso) -> iso9660::Params {

@@ -4,6 +4,7 @@
 
 use super::Env;
 use super::base::{Content, Error, Extent, Kind, Origin, Patch};
+use super::boot::Record;
 use super::filesystem::Planned;
 use super::partition::{self, Arranged, Ground, Hybrid, Scheme, Wish, arrange};
 use super::plan::{Plan, Product, TablePlan};
@@ -43,7 +44,7 @@ pub(super) enum Thing {
 
 /// Places what `plan` holds on `disk`.
 pub(super) fn layout(plan: Plan, disk: &Disk, env: &Env<'_>) -> Result<Layout, Error> {
-    let Plan { products, volumes, table, size } = plan;
+    let Plan { products, volumes, table, booting, size, .. } = plan;
     let mut regions: Vec<Placed> = Vec::with_capacity(products.len() + volumes.len());
     let mut end = 0;
     let mut whole = None;
@@ -53,6 +54,16 @@ pub(super) fn layout(plan: Plan, disk: &Disk, env: &Env<'_>) -> Result<Layout, E
             whole = Some(arranged.len);
             let patches = tables(&table, disk, &volumes, &arranged)?;
             regions.extend(patches.into_iter().filter_map(patch));
+            if let Some(record) = booting.record {
+                let patches = boot(&record, &table, &volumes, &arranged)?;
+                let origin = Origin::new("spec.boot");
+                regions.extend(
+                    patches
+                        .into_iter()
+                        .filter_map(patch)
+                        .map(|p| Placed { origin: origin.clone(), ..p }),
+                );
+            }
             for (volume, place) in volumes.into_iter().zip(arranged.places) {
                 regions.extend(placed(volume, place.extent, env)?);
             }
@@ -141,6 +152,35 @@ fn tables(
     placed(partition::gpt(&slots, table.ids.disk, arranged.len, table.sector, hybrid))
 }
 
+/// The boot code in front of the table, and what it loads.
+fn boot(
+    record: &Record,
+    table: &TablePlan,
+    volumes: &[Volume],
+    arranged: &Arranged,
+) -> Result<Vec<Patch>, Error> {
+    let core = match record {
+        Record::Code(bytes) => return Ok(vec![Patch { offset: 0, bytes: bytes.clone() }]),
+        Record::Grub(core) => core,
+    };
+    let origin = Origin::new("spec.boot.grub");
+    let mut places = volumes.iter().zip(&arranged.places);
+    let own = places.find(|(volume, _)| volume.partition.kind.as_deref() == Some("biosBoot"));
+    let (room, what) = match own {
+        Some((_, place)) => (Some(place.extent), "the partition of type biosBoot"),
+        None => {
+            let first = arranged.places.iter().map(|place| place.extent.start()).min();
+            let first = first.unwrap_or(arranged.len);
+            (Extent::new(table.sector, first), "the gap before the first partition")
+        }
+    };
+    let room = room.ok_or_else(|| {
+        let message = format!("there is no room for GRUB's core image of {} bytes", core.len());
+        Error::new(Kind::Document, message).at(&origin)
+    })?;
+    Ok(core.install(room, what).map_err(|e| e.at(&origin))?.into())
+}
+
 fn patch(patch: Patch) -> Option<Placed> {
     let Patch { offset, bytes } = patch;
     let extent = Extent::new(offset, offset + bytes.len() as u64)?;
@@ -215,6 +255,8 @@ mod tests {
     use super::*;
     use crate::engine::base::tree::Time;
     use crate::engine::base::{Late, Placement, Scratch, SectorSource as _, Silent, Work};
+    use crate::engine::boot::Booting;
+    use crate::engine::bootloader::assets::Assets;
     use crate::engine::make::make;
 
     fn product(name: &str, bytes: &[u8], at: u64) -> Product {
@@ -225,9 +267,17 @@ mod tests {
         let scratch = Scratch::new(std::path::Path::new("/nowhere"), 0);
         let work = Work { threads: 1, progress: &Silent };
         let scripts = crate::engine::Scripts::Refused;
-        let env = Env { scratch: &scratch, time: Time::default(), work, scripts };
+        let assets = Assets::default();
+        let env = Env { scratch: &scratch, time: Time::default(), work, scripts, assets: &assets };
         let size = size.map(|size| (ByteSize::bytes(size), Origin::new("spec.disk.size")));
-        let plan = Plan { products, volumes: Vec::new(), table: None, size };
+        let plan = Plan {
+            products,
+            volumes: Vec::new(),
+            table: None,
+            booting: Booting::default(),
+            direct: None,
+            size,
+        };
         layout(plan, &Disk::default(), &env)
     }
 

@@ -10,6 +10,7 @@
 
 pub mod archive;
 pub mod base;
+mod boot;
 pub mod bootloader;
 pub mod codec;
 mod contents;
@@ -38,12 +39,15 @@ use std::sync::Arc;
 use base::tree::Time;
 use base::{Content, Error, Kind, Origin, Scratch, SectorSource, Work};
 
-use crate::manifest::types::{Disk, Medium};
+use crate::manifest::types::{FormatKind, Iso, Medium};
 use crate::manifest::{FieldPath, Spec};
 
+use boot::sectors;
+use bootloader::assets::Assets;
 pub use ids::Seed;
 use inputs::Input;
 pub use inputs::Inputs;
+use plan::sector_bytes;
 pub use scripts::Scripts;
 
 /// What is built: an accepted document and its inputs.
@@ -70,6 +74,8 @@ pub struct Env<'a> {
     pub work: Work<'a>,
     /// What becomes of scripts.
     pub scripts: Scripts<'a>,
+    /// The files of boot loaders.
+    pub assets: &'a Assets,
 }
 
 /// The media of a document; at least one.
@@ -79,6 +85,9 @@ pub struct Media {
     pub disk: Option<Arc<dyn SectorSource>>,
     /// The ISO image.
     pub iso: Option<Arc<dyn SectorSource>>,
+    /// Files beside the media, for hypervisors that load a kernel themselves: what follows a dot
+    /// behind the image's name, and the bytes.
+    pub beside: Vec<(&'static str, Arc<dyn SectorSource>)>,
 }
 
 impl Media {
@@ -104,22 +113,36 @@ impl Media {
 /// Builds the media that a document describes.
 pub fn build(given: &Given<'_>, env: &Env<'_>) -> Result<Media, Error> {
     let spec = given.spec;
-    let iso = spec.iso.as_ref().map(|iso| iso::build(iso, given, env)).transpose()?;
-    if spec.disk.is_none() && spec.boot.is_none() && iso.is_some() {
-        return Ok(Media { disk: None, iso });
+    let floppy = spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some())
+        && spec.formats.iter().any(|format| format.kind == FormatKind::Iso);
+    let usual = floppy.then(Iso::default);
+    let iso = spec.iso.as_ref().or(usual.as_ref());
+    if spec.has_disk() {
+        let disk = spec.disk.clone().unwrap_or_default();
+        let plan = plan::plan(given, env)?;
+        let beside = beside(plan.direct.as_ref())?;
+        let layout = layout::layout(plan, &disk, env)?;
+        let disk = Some(Arc::new(make::make(layout)?) as Arc<dyn SectorSource>);
+        let iso = iso.map(|iso| iso::build(iso, given, env)).transpose()?;
+        return Ok(Media { disk, iso: iso.map(|made| made.source), beside });
     }
-    let disk = spec.disk.clone().unwrap_or_default();
-    Ok(Media { disk: Some(build_disk(&disk, given, env)?), iso })
+    let made = iso.map(|iso| iso::build(iso, given, env)).transpose()?;
+    let beside = beside(made.as_ref().and_then(|made| made.direct.as_ref()))?;
+    Ok(Media { disk: None, iso: made.map(|made| made.source), beside })
 }
 
-fn build_disk(
-    disk: &Disk,
-    given: &Given<'_>,
-    env: &Env<'_>,
-) -> Result<Arc<dyn SectorSource>, Error> {
-    let plan = plan::plan(given, env)?;
-    let layout = layout::layout(plan, disk, env)?;
-    Ok(Arc::new(make::make(layout)?))
+/// Kernel, initrd and command line as files.
+fn beside(
+    direct: Option<&boot::Direct>,
+) -> Result<Vec<(&'static str, Arc<dyn SectorSource>)>, Error> {
+    let Some(boot::Direct { kernel, initrd, command_line }) = direct else { return Ok(Vec::new()) };
+    let origin = Origin::new("spec.boot");
+    let line = format!("{command_line}\n").into_bytes();
+    let mut files = vec![("vmlinuz", kernel.clone())];
+    files.extend(initrd.iter().map(|initrd| ("initrd", initrd.clone())));
+    files.push(("cmdline", Content::Bytes(line.into())));
+    let files = files.into_iter().map(|(name, content)| Ok((name, sectors(content, &origin)?)));
+    files.collect()
 }
 
 impl Given<'_> {

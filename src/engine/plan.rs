@@ -5,6 +5,7 @@
 
 use super::base::tree::Tree;
 use super::base::{Content, Error, Kind, Origin};
+use super::boot::{self, Booting, Direct};
 use super::bootloader::sector;
 use super::contents::{self, Trees};
 use super::ids::Ids;
@@ -25,6 +26,10 @@ pub(super) struct Plan {
     pub(super) volumes: Vec<Volume>,
     /// Its table.
     pub(super) table: Option<TablePlan>,
+    /// What its firmware runs first.
+    pub(super) booting: Booting,
+    /// What lies beside it.
+    pub(super) direct: Option<Direct>,
     /// Its size; none means as large as what it holds.
     pub(super) size: Option<(ByteSize, Origin)>,
 }
@@ -70,14 +75,20 @@ pub(super) fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
     }
     let (ids, mut trees) = trees(disk, given, env)?;
     scripts::barrier(disk, &mut trees, env)?;
-    let volumes = volume::volumes(disk, &ids, trees, given, env)?;
+    let mut booting = boot::on_disk(disk, &ids, &mut trees, given, env)?;
+    let direct = boot::direct(Some(disk), Some(&ids), &mut trees, given, env)?;
+    let code = booting.code.take();
+    let mut volumes = volume::volumes(disk, &ids, trees, code, given, env)?;
+    if let Some(index) = booting.active {
+        volume::activate(disk, &mut volumes, index);
+    }
     let table = (disk.partition_table != PartitionTable::None).then(|| TablePlan {
         ids,
         sector: u64::from(disk.sector_size.0),
         align: disk.alignment.0.get(),
         headroom: volume::headroom(&disk.headroom),
     });
-    Ok(Plan { products, volumes, table, size })
+    Ok(Plan { products, volumes, table, booting, direct, size })
 }
 
 /// The trees of all partitions as the document's steps make them, and the ids that they name.
@@ -92,7 +103,14 @@ pub(super) fn trees(
 }
 
 fn boot_sector(given: &Sector, inputs: &Inputs) -> Result<Product, Error> {
-    let (origin, bytes) = match &given.message {
+    let (origin, bytes) = sector_bytes(given, inputs)?;
+    debug_assert!(bytes.len() as u64 <= SECTOR);
+    Ok(Product { origin, content: Content::Bytes(bytes.into()), at: 0 })
+}
+
+/// The bytes of a boot sector, and the field they come from.
+pub(super) fn sector_bytes(given: &Sector, inputs: &Inputs) -> Result<(Origin, Vec<u8>), Error> {
+    Ok(match &given.message {
         Some(message) => {
             let origin = Origin::new("spec.boot.sector.message");
             (origin.clone(), sector::assemble(message).map_err(|e| e.at(&origin))?)
@@ -109,7 +127,5 @@ fn boot_sector(given: &Sector, inputs: &Inputs) -> Result<Product, Error> {
                 input.bytes().and_then(|bytes| sector::take(&bytes)).map_err(|e| e.at(&origin))?,
             )
         }
-    };
-    debug_assert!(bytes.len() as u64 <= SECTOR);
-    Ok(Product { origin, content: Content::Bytes(bytes.into()), at: 0 })
+    })
 }

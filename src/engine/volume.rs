@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use super::base::tree::Tree;
 use super::base::{Content, Error, Kind, Origin};
-use super::filesystem::{self, Identity, Params, Planned, Request, Room};
+use super::filesystem::{self, BootCode, Identity, Params, Planned, Request, Room};
 use super::ids::{Ids, PartitionIds};
 use super::{Env, Given, params};
 use crate::manifest::FieldPath;
 use crate::manifest::types::{Architecture, Disk, Headroom, Partition, PartitionTable};
+
+/// Bytes of a BIOS boot partition without size: what everybody gives it.
+const BIOS_BOOT: u64 = 1 << 20;
 
 /// A planned partition.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ pub(super) fn volumes(
     disk: &Disk,
     ids: &Ids,
     trees: Vec<Option<Tree>>,
+    mut code: Option<(usize, BootCode)>,
     given: &Given<'_>,
     env: &Env<'_>,
 ) -> Result<Vec<Volume>, Error> {
@@ -62,7 +66,8 @@ pub(super) fn volumes(
     all.map(|(index, ((partition, ids), tree))| {
         let path = FieldPath::new("spec.disk.partitions").index(index);
         let origin = Origin::new(path.as_str());
-        let made = one(disk, partition, ids, tree, &path, given, env);
+        let code = code.take_if(|(at, _)| *at == index).map(|(_, code)| code);
+        let made = one(disk, partition, ids, (tree, code), &path, given, env);
         let (body, size) = made.map_err(|e| e.at(&origin))?;
         let architecture = given.spec.architecture;
         Ok(Volume { origin, partition: partition.clone(), architecture, body, size })
@@ -75,7 +80,7 @@ fn one(
     disk: &Disk,
     partition: &Partition,
     ids: &PartitionIds,
-    tree: Option<Tree>,
+    (tree, code): (Option<Tree>, Option<BootCode>),
     path: &FieldPath,
     given: &Given<'_>,
     env: &Env<'_>,
@@ -90,7 +95,12 @@ fn one(
         Arc::new(tree.ok_or_else(|| Error::new(Kind::Document, "a filesystem without a tree"))?);
     let (percent, bytes) = headroom(&filesystem.headroom);
     let room = wanted.map_or(Room::Fit { percent, bytes }, Room::Exactly);
-    let params = params::of(filesystem, wanted.is_some())?;
+    let mut params = params::of(filesystem, wanted.is_some())?;
+    match (&mut params, code) {
+        (Params::Ext(params), Some(code)) => params.boot = Some(code),
+        (Params::Fat(params), Some(code)) => params.boot = Some(code),
+        _ => {}
+    }
     let identity =
         Identity { label: filesystem.label.clone(), uuid: ids.filesystem.clone(), seed: ids.seed };
     let sector = u64::from(disk.sector_size.0);
@@ -101,6 +111,21 @@ fn one(
     Ok((Body::Filesystem(Box::new(filesystem)), size))
 }
 
+/// Marks the partition with this index as the one to boot, unless the document marks one.
+pub(super) fn activate(disk: &Disk, volumes: &mut [Volume], index: usize) {
+    let name = match disk.partition_table {
+        PartitionTable::Mbr => "active",
+        PartitionTable::Gpt => "legacyBoot",
+        PartitionTable::None => return,
+    };
+    let marks = |volume: &Volume| volume.partition.attributes.iter().any(|own| own == name);
+    if !volumes.iter().any(marks)
+        && let Some(volume) = volumes.get_mut(index)
+    {
+        volume.partition.attributes.push(name.to_owned());
+    }
+}
+
 fn raw(
     partition: &Partition,
     wanted: Option<u64>,
@@ -108,7 +133,8 @@ fn raw(
     given: &Given<'_>,
 ) -> Result<(Body, u64), Error> {
     let Some(_) = &partition.source else {
-        let size = wanted.or(partition.grow.then_some(1)).ok_or_else(|| {
+        let core = (partition.kind.as_deref() == Some("biosBoot")).then_some(BIOS_BOOT);
+        let size = wanted.or(partition.grow.then_some(1)).or(core).ok_or_else(|| {
             let message = "an empty partition needs size, or grow: true";
             Error::new(Kind::Document, message)
         })?;

@@ -11,14 +11,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::path::Segment;
 use super::types::{
-    Compression, Files, Format, FormatKind, PartitionTable, Preset, Provider, Pvc, Selection, Spec,
-    Target, Wrap,
+    Architecture, BootFirmware, Compression, EfiImage, EfiStyle, Files, Format, FormatKind, Init,
+    PartitionTable, Preset, Provider, Pvc, Selection, Spec, Target, Wrap,
 };
 use super::{FieldPath, source};
 
 /// The byte version of each writer: raised when its output changes for the same input.
-pub const WRITERS: [(&str, u32); 28] = [
+pub const WRITERS: [(&str, u32); 33] = [
     ("sector", 1),
+    ("grub", 1),
+    ("syslinux", 1),
+    ("efi", 1),
+    ("initrd", 1),
+    ("netbsd", 1),
     ("mbr", 1),
     ("gpt", 1),
     ("ext", 1),
@@ -70,6 +75,41 @@ pub fn known_digests(spec: &Spec) -> InputDigests {
     source::sources(spec).into_iter().filter_map(|(path, s)| Some((path, digest_of(s)?))).collect()
 }
 
+/// The sets of boot loaders' files that the media of `spec` are made of: see `engine::bootloader`.
+#[must_use]
+pub fn assets(spec: &Spec) -> Vec<&'static str> {
+    let Some(boot) = &spec.boot else { return Vec::new() };
+    let mut sets = Vec::new();
+    let arm = spec.architecture == Architecture::Arm64;
+    if let Some(grub) = &boot.grub {
+        let has = |firmware| grub.firmware.contains(&firmware);
+        if has(BootFirmware::Bios) {
+            sets.push("grub/i386-pc");
+        }
+        match grub.efi_image {
+            _ if !has(BootFirmware::Uefi) => {}
+            EfiImage::Signed => sets.extend(["grub/x86_64-efi-signed", "shim"]),
+            _ if arm => sets.push("grub/arm64-efi"),
+            EfiImage::Native | EfiImage::Distribution => sets.push("grub/x86_64-efi"),
+        }
+    }
+    if boot.syslinux.is_some() {
+        sets.push("syslinux");
+        sets.extend(spec.disk.is_some().then_some("syslinux/bin"));
+        sets.extend(spec.iso.is_some().then_some("isolinux"));
+    }
+    sets.extend(boot.efi.as_ref().filter(|efi| efi.style == EfiStyle::Uki).map(|_| "efi-stub"));
+    let build = boot.initrd.as_ref().and_then(|initrd| initrd.build.as_ref());
+    sets.extend(build.filter(|build| build.init == Init::Builtin).map(|_| "init"));
+    sets
+}
+
+/// Where the digest of such a set stands among those of inputs.
+#[must_use]
+pub fn asset_path(set: &str) -> FieldPath {
+    FieldPath::new(&format!("assets.{set}"))
+}
+
 /// SHA-256 over what decides the bytes of the media: 64 hexadecimal digits.
 pub fn content_hash(spec: &Spec, digests: &InputDigests) -> Result<String, UnknownDigest> {
     let media = json!({"boot": spec.boot, "disk": spec.disk, "iso": spec.iso});
@@ -82,6 +122,11 @@ pub fn content_hash(spec: &Spec, digests: &InputDigests) -> Result<String, Unkno
             taken.insert(path.to_string(), json!(source.selection()));
         }
         remove(&mut media, &path);
+    }
+    for set in assets(spec) {
+        let path = asset_path(set);
+        let digest = digests.get(&path).ok_or(UnknownDigest { path: path.clone() })?;
+        inputs.insert(path.to_string(), digest.clone());
     }
     let writers: BTreeMap<_, _> =
         WRITERS.into_iter().filter(|(name, _)| used(spec).contains(name)).collect();
@@ -124,7 +169,14 @@ fn used(spec: &Spec) -> BTreeSet<&'static str> {
             used.insert(name);
         }
     };
-    add("sector", spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some()));
+    if let Some(boot) = &spec.boot {
+        add("sector", boot.sector.is_some());
+        add("grub", boot.grub.is_some());
+        add("syslinux", boot.syslinux.is_some());
+        add("efi", boot.efi.is_some());
+        add("initrd", boot.initrd.as_ref().is_some_and(|initrd| initrd.build.is_some()));
+        add("netbsd", boot.kernel.as_ref().is_some_and(|kernel| kernel.transform.netbsd.is_some()));
+    }
     if let Some(disk) = &spec.disk {
         add("mbr", disk.partition_table == PartitionTable::Mbr);
         add("gpt", disk.partition_table == PartitionTable::Gpt);

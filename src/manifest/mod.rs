@@ -54,10 +54,10 @@ pub fn disk_size(spec: &Spec) -> ByteSize {
 
 /// The medium that a format holds: as it says, else the disk, a boot sector counted, else the ISO.
 #[must_use]
-pub const fn medium(spec: &Spec, of: Option<Medium>) -> Medium {
+pub fn medium(spec: &Spec, of: Option<Medium>) -> Medium {
     match of {
         Some(medium) => medium,
-        None if spec.iso.is_some() && spec.disk.is_none() && spec.boot.is_none() => Medium::Iso,
+        None if spec.iso.is_some() && !spec.has_disk() => Medium::Iso,
         None => Medium::Disk,
     }
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::base::{ByteSource, Error, FileSource, Kind, Progress, Scratch, SectorSource};
+use crate::engine::bootloader::assets::Assets;
 use crate::engine::inputs::{Provided, Provider};
 use crate::fetch::Client;
 use crate::manifest::types::{KeyReference, Source};
@@ -75,6 +76,8 @@ pub struct Sources {
     pub scratch: Scratch,
     /// Credentials for images that name no pull secret: on a desk.
     pub docker_config: Option<PathBuf>,
+    /// The files of boot loaders.
+    pub assets: Assets,
 }
 
 impl Provider for Sources {
@@ -119,6 +122,10 @@ impl Provider for Sources {
 
     fn scratch(&self) -> &Scratch {
         &self.scratch
+    }
+
+    fn assets(&self) -> &Assets {
+        &self.assets
     }
 }
 

@@ -10,6 +10,7 @@ use fs_err as fs;
 
 use super::{Mounts, Sources};
 use crate::engine::base::{Error, Scratch};
+use crate::engine::bootloader::assets::Assets;
 use crate::fetch::{Client, Guard, Proxies, Rules, Times};
 
 /// Settings as they were given.
@@ -33,6 +34,8 @@ pub struct Settings {
     pub scratch: PathBuf,
     /// How many bytes of them there may be.
     pub scratch_limit: u64,
+    /// Directories with files of boot loaders, before those of the distribution.
+    pub boot_assets: Vec<PathBuf>,
     /// How long fetching one input may take.
     pub patience: Duration,
 }
@@ -55,6 +58,7 @@ impl Settings {
         };
         let scratch = Scratch::new(&self.scratch, self.scratch_limit);
         let docker_config = self.docker_config.clone();
-        Ok(Sources { mounts, files, client, scratch, docker_config })
+        let assets = Assets::new(self.boot_assets.clone());
+        Ok(Sources { mounts, files, client, scratch, docker_config, assets })
     }
 }

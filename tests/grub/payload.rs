@@ -17,7 +17,11 @@ pub(crate) fn compiled(more: &[&str]) -> Vec<u8> {
     let output = Command::new("gcc")
         .args(["-m32", "-march=i686", "-O1", "-ffreestanding", "-fno-pic", "-fno-stack-protector"])
         .args(["-fcf-protection=none", "-nostdlib", "-static", "-Wl,--build-id=none,-z,norelro"])
-        .args(["-Wl,-Ttext-segment=0x100000", "-Wl,-z,max-page-size=4096,-z,noseparate-code", "-Wl,-e,_start"])
+        .args([
+            "-Wl,-Ttext-segment=0x100000",
+            "-Wl,-z,max-page-size=4096,-z,noseparate-code",
+            "-Wl,-e,_start",
+        ])
         .args(more)
         .arg("-o")
         .args([path.as_os_str(), SOURCE.as_ref()])

@@ -9,7 +9,7 @@ use crate::engine::base::{ByteSource, Content, Error, Kind, Origin, SectorSource
 use crate::engine::transform::netbsd;
 use crate::engine::{Env, Given};
 use crate::manifest::FieldPath;
-use crate::manifest::types::Kernel;
+use crate::manifest::types::{Boot, Kernel, LinuxEntry, Transform};
 
 /// No kernel or module that a loader reads is larger.
 const LARGEST: u64 = 256 << 20;
@@ -43,7 +43,10 @@ pub(super) fn content(
 }
 
 /// The content as sectors.
-pub(super) fn sectors(content: Content, origin: &Origin) -> Result<Arc<dyn SectorSource>, Error> {
+pub(in crate::engine) fn sectors(
+    content: Content,
+    origin: &Origin,
+) -> Result<Arc<dyn SectorSource>, Error> {
     match content {
         Content::Bytes(bytes) => Ok(Arc::new(ByteSource::new(bytes))),
         Content::Sectors(source) => Ok(source),
@@ -63,4 +66,18 @@ pub(super) fn bytes(content: &Content, origin: &Origin) -> Result<Vec<u8>, Error
     let mut bytes = vec![0; content.len() as usize];
     sectors(content.clone(), origin)?.read_at(0, &mut bytes)?;
     Ok(bytes)
+}
+
+/// The entry that starts the document's kernel; none without one.
+pub(super) fn entry(boot: &Boot) -> Option<LinuxEntry> {
+    let kernel = boot.kernel.as_ref()?;
+    // What is in the tree already and stays as it is has a place.
+    let given = kernel.from.as_ref().filter(|_| kernel.transform == Transform::default());
+    let initrd = boot.initrd.as_ref();
+    let initrd = initrd.map(|initrd| initrd.from.as_ref().unwrap_or(&initrd.path).clone());
+    Some(LinuxEntry {
+        kernel: given.unwrap_or(&kernel.path).clone(),
+        initrd,
+        command_line: boot.command_line.clone(),
+    })
 }

@@ -22,13 +22,14 @@ use super::base::tree::{Kind as NodeKind, Meta, Missing, Time, Tree, TreePath};
 use super::base::{Content, Error, Kind, Origin};
 use super::bootloader::efi::Machine;
 use super::bootloader::grub::pc::Core;
-use super::filesystem::code::BootCode;
+use super::filesystem::BootCode;
 use crate::manifest::types::Architecture;
 
 pub(super) use direct::{Direct, direct};
 pub(super) use disk::on_disk;
 pub(super) use floppy::{floppy, image as floppy_image};
 pub(super) use iso::on_iso;
+pub(super) use kernel::sectors;
 
 /// What stands on a disk outside of trees.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
+use sha2::{Digest as _, Sha256};
 
 use crate::engine::base::{Error, Kind};
 
@@ -41,6 +42,8 @@ pub enum Set {
     Isolinux,
     /// Stubs of unified kernel images.
     EfiStub,
+    /// Our own init for guests: no loader's, but a file beside our programs like them.
+    Init,
 }
 
 /// Where a set lies, and what brings it.
@@ -55,7 +58,7 @@ struct Facts {
 
 impl Set {
     /// All sets.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::GrubPc,
         Self::GrubEfiX64,
         Self::GrubEfiArm64,
@@ -66,6 +69,7 @@ impl Set {
         Self::Syslinux,
         Self::Isolinux,
         Self::EfiStub,
+        Self::Init,
     ];
 
     const fn facts(self) -> Facts {
@@ -88,8 +92,33 @@ impl Set {
             Self::Syslinux => ("syslinux", "/usr/lib/syslinux", "syslinux-common"),
             Self::Isolinux => ("isolinux", "/usr/lib/ISOLINUX", "isolinux"),
             Self::EfiStub => ("efi-stub", "/usr/lib/systemd/boot/efi", "systemd-boot-efi"),
+            Self::Init => ("init", "/usr/lib/vmimage", "vmimage-operator"),
         };
         Facts { name, place, packages }
+    }
+
+    /// Where its files lie below it.
+    const fn directories(self) -> &'static [&'static str] {
+        match self {
+            Self::Syslinux => &["modules/bios", "mbr"],
+            Self::GrubEfiX64 | Self::GrubEfiArm64 => &["", "monolithic"],
+            _ => &[""],
+        }
+    }
+
+    /// Whether a file of its directories belongs to it.
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::SyslinuxPrograms => matches!(name, "syslinux" | "extlinux"),
+            Self::Init => name.starts_with("vmimage-init."),
+            _ => true,
+        }
+    }
+
+    /// The set of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|set| set.name() == name)
     }
 
     /// Its name, which is its place below a directory of the user.
@@ -158,6 +187,44 @@ impl Assets {
             }
         }
         Ok(names)
+    }
+
+    /// The digest of a set: over the names and bytes of all its files. Of sets of which there is no
+    /// file it is that of nothing, which no document can be built with.
+    pub fn digest(&self, set: Set) -> Result<String, Error> {
+        let mut names = BTreeSet::new();
+        for directory in set.directories() {
+            for name in self.below(set, directory)? {
+                names.insert(name);
+            }
+        }
+        let mut all = Sha256::new();
+        for name in names {
+            let bytes = self.read(set, &name)?;
+            all.update(format!("{name}\0{}\n", hex::encode(Sha256::digest(&bytes))));
+        }
+        Ok(format!("sha256:{}", hex::encode(all.finalize())))
+    }
+
+    /// The plain files of a directory of a set that count.
+    fn below(&self, set: Set, directory: &str) -> Result<BTreeSet<String>, Error> {
+        let mut found = BTreeSet::new();
+        for place in self.places(set) {
+            let entries = match fs::read_dir(place.join(directory)) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::io(format!("listing {}", place.display()), e)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|e| Error::io("listing boot files".to_owned(), e))?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let name = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+                if set.has(&name) && fs::metadata(entry.path()).is_ok_and(|m| m.is_file()) {
+                    found.insert(name);
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn places(&self, set: Set) -> Vec<PathBuf> {

@@ -77,10 +77,20 @@ pub(super) fn trees(
 
 /// The tree of an ISO image.
 pub(super) fn iso_tree(iso: &Iso, given: &Given<'_>, env: &Env<'_>) -> Result<Tree, Error> {
-    let context = Context { given, env, ids: None, limits: Limits::default() };
-    let path = FieldPath::new("spec.iso");
+    tree_of(&iso.contents, &FieldPath::new("spec.iso"), None, given, env)
+}
+
+/// The tree that the steps at `path` make.
+pub(super) fn tree_of(
+    steps: &[Step],
+    path: &FieldPath,
+    ids: Option<&Ids>,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<Tree, Error> {
+    let context = Context { given, env, ids, limits: Limits::default() };
     let mut tree = Tree::new(Meta::directory(env.time), Origin::new(path.as_str()));
-    apply(&mut tree, &iso.contents, &path, &context)?;
+    apply(&mut tree, steps, path, &context)?;
     Ok(tree)
 }
 

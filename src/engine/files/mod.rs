@@ -28,7 +28,16 @@ use form::{form, wrap};
 /// An OVA tells the capacity of its disk; every reader takes whole MiB.
 const MIB: u64 = 1 << 20;
 
-/// One planned image file.
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A medium.
+    Medium(Medium),
+    /// What lies beside the media, by its place in `Media::beside`: taken as it is.
+    Beside(usize),
+}
+
+/// One planned file.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The entry of `spec.formats` it came from.
@@ -37,8 +46,8 @@ pub struct Planned {
     pub file: String,
     /// The name of the second file, where there is one.
     pub companion: Option<String>,
-    /// The medium that it holds.
-    pub of: Medium,
+    /// What it holds.
+    pub of: Holds,
     /// How it is written.
     pub recipe: Recipe,
     /// What ids in it are derived from.
@@ -51,14 +60,31 @@ pub struct Planned {
 
 /// Plans all files of `image`, made of `media`.
 pub fn plan(image: &VMImage, content_hash: &str, media: &Media) -> Result<Vec<Planned>, Error> {
-    let formats = image.spec.formats.iter().enumerate();
-    formats
-        .map(|(at, format)| {
-            let path = FieldPath::new("spec.formats").index(at);
-            let origin = Origin::new(path.as_str());
-            one(image, format, content_hash, media, &origin).map_err(|e| e.at(&origin))
-        })
-        .collect()
+    let formats = image.spec.formats.iter().enumerate().map(|(at, format)| {
+        let path = FieldPath::new("spec.formats").index(at);
+        let origin = Origin::new(path.as_str());
+        one(image, format, content_hash, media, &origin).map_err(|e| e.at(&origin))
+    });
+    let mut planned = formats.collect::<Result<Vec<_>, _>>()?;
+    for (at, (suffix, source)) in media.beside.iter().enumerate() {
+        let file = format!("{}.{suffix}", image.metadata.name);
+        if planned.iter().any(|one| one.file == file || one.companion.as_ref() == Some(&file)) {
+            let message =
+                format!("{file} is a file that boot.direct makes; name the format otherwise");
+            return Err(Error::new(Kind::Document, message).at(&Origin::new("spec.formats")));
+        }
+        planned.push(Planned {
+            origin: Origin::new("spec.boot.direct"),
+            file,
+            companion: None,
+            of: Holds::Beside(at),
+            recipe: Recipe::from(Params::Raw),
+            id: Uuid::nil(),
+            size: source.len(),
+            notes: Vec::new(),
+        });
+    }
+    Ok(planned)
 }
 
 fn one(
@@ -91,7 +117,7 @@ fn one(
         origin: origin.clone(),
         companion: recipe.companion(&file),
         file,
-        of,
+        of: Holds::Medium(of),
         recipe,
         id: Uuid::new_v5(&namespace, id.as_bytes()),
         size,
@@ -156,7 +182,11 @@ pub fn write(
     sinks: &Sinks<'_>,
     work: &Work<'_>,
 ) -> Result<(), Error> {
-    let medium = media.of(planned.of).unwrap_or_else(|| media.main());
+    let medium = match planned.of {
+        Holds::Medium(of) => media.of(of),
+        Holds::Beside(at) => media.beside.get(at).map(|(_, source)| source),
+    };
+    let medium = medium.unwrap_or_else(|| media.main());
     let disk = Padded::new(Arc::clone(medium), planned.size)?;
     let label = Label { name: &planned.file, id: planned.id };
     let output = Output { label, sink: sinks.main, companion: sinks.companion };
@@ -178,7 +208,7 @@ mod tests {
             "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {{name: a}}\nspec: {{disk: {{size: 1Mi}}, formats: {formats}}}\n"
         );
         let disk: Arc<dyn SectorSource> = Arc::new(Composed::new(len, Vec::new()));
-        let media = Media { disk: Some(disk), iso: None };
+        let media = Media { disk: Some(disk), iso: None, beside: Vec::new() };
         plan(&parse(&text, &[]).unwrap()[0].image, "hash", &media).unwrap()
     }
 

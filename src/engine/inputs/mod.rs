@@ -22,9 +22,10 @@ use super::base::tree::{Time, Tree};
 use super::base::{
     ByteSource, Error, FileSource, Kind, Origin, Progress, Scratch, SectorSource, Silent, digest,
 };
+use super::bootloader::assets::{Assets, Set};
 use super::payload::{Unpack, image_tree};
 use crate::manifest::types::Source;
-use crate::manifest::{FieldPath, Spec, source};
+use crate::manifest::{FieldPath, Spec, hash, source};
 use crate::oci::{Layout, Platform, Pulled};
 
 /// No input that has to lie in memory may be larger.
@@ -45,6 +46,9 @@ pub trait Provider: fmt::Debug {
 
     /// Room for what is unpacked.
     fn scratch(&self) -> &Scratch;
+
+    /// The files of boot loaders.
+    fn assets(&self) -> &Assets;
 }
 
 /// What a provider gives.
@@ -69,6 +73,8 @@ pub struct Files {
     pub directory: Option<PathBuf>,
     /// Room for what is unpacked.
     pub scratch: Scratch,
+    /// The files of boot loaders.
+    pub assets: Assets,
 }
 
 impl Provider for Files {
@@ -94,11 +100,19 @@ impl Provider for Files {
     fn scratch(&self) -> &Scratch {
         &self.scratch
     }
+
+    fn assets(&self) -> &Assets {
+        &self.assets
+    }
 }
 
 /// The inputs of a document by the path of their field.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs(BTreeMap<FieldPath, Input>);
+pub struct Inputs {
+    fields: BTreeMap<FieldPath, Input>,
+    /// The digests of what boot loaders are made of.
+    assets: BTreeMap<FieldPath, String>,
+}
 
 /// One input.
 #[derive(Clone, Debug)]
@@ -159,7 +173,8 @@ impl Inputs {
     /// refused.
     pub fn resolve(spec: &Spec, directory: Option<&Path>) -> Result<Self, Error> {
         let scratch = Scratch::new(&std::env::temp_dir(), u64::MAX / 2);
-        let files = Files { directory: directory.map(Path::to_owned), scratch };
+        let directory = directory.map(Path::to_owned);
+        let files = Files { directory, scratch, assets: Assets::default() };
         Self::resolve_with(spec, &files, Time::default(), &Silent)
     }
 
@@ -179,7 +194,7 @@ impl Inputs {
             let input = desk.input(wish, &origin).map_err(|e| e.at(&origin))?;
             inputs.insert(wish.path.clone(), input);
         }
-        Ok(Self(inputs))
+        Ok(Self { fields: inputs, assets: assets(spec, provider.assets())? })
     }
 
     /// Reads those inputs of `spec` that may have any digest (`manifest::source::mutable`), and
@@ -204,14 +219,31 @@ impl Inputs {
     /// The input of the field at `path`.
     #[must_use]
     pub fn get(&self, path: &FieldPath) -> Option<&Input> {
-        self.0.get(path)
+        self.fields.get(path)
     }
 
     /// The digests by path.
     #[must_use]
     pub fn digests(&self) -> BTreeMap<FieldPath, String> {
-        self.0.iter().map(|(path, input)| (path.clone(), input.digest.clone())).collect()
+        let fields = self.fields.iter().map(|(path, input)| (path.clone(), input.digest.clone()));
+        fields.chain(self.assets.clone()).collect()
     }
+
+    /// The digests of what boot loaders are made of, by the names of the sets.
+    #[must_use]
+    pub const fn assets(&self) -> &BTreeMap<FieldPath, String> {
+        &self.assets
+    }
+}
+
+/// The digests of the files of boot loaders that `spec` needs.
+fn assets(spec: &Spec, assets: &Assets) -> Result<BTreeMap<FieldPath, String>, Error> {
+    let mut digests = BTreeMap::new();
+    for name in hash::assets(spec) {
+        let Some(set) = Set::named(name) else { continue };
+        digests.insert(hash::asset_path(name), assets.digest(set)?);
+    }
+    Ok(digests)
 }
 
 /// Resolves one input after the other.

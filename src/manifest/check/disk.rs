@@ -255,11 +255,6 @@ pub(super) fn sector_beside(spec: &Spec) -> Vec<Found> {
     wrong.then(|| at(FieldPath::new("spec.boot.sector"))).into_iter().collect()
 }
 
-/// Whether the document has a disk, a boot sector counted.
-fn has_disk(spec: &Spec) -> bool {
-    spec.disk.is_some() || spec.boot.is_some()
-}
-
 /// The formats for which `wrong` names a member.
 fn formats(
     spec: &Spec,
@@ -272,19 +267,20 @@ fn formats(
 }
 
 pub(super) fn iso_type(spec: &Spec) -> Vec<Found> {
-    let fits = |of| spec.iso.is_some() && of != Some(Medium::Disk);
+    let sector = spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some());
+    let fits = |of| (spec.iso.is_some() || sector) && of != Some(Medium::Disk);
     formats(spec, |kind, of| (kind == FormatKind::Iso && !fits(of)).then_some("type"))
 }
 
 pub(super) fn iso_package(spec: &Spec) -> Vec<Found> {
-    let iso = |of| of == Some(Medium::Iso) || (!has_disk(spec) && spec.iso.is_some());
+    let iso = |of| of == Some(Medium::Iso) || (!spec.has_disk() && spec.iso.is_some());
     formats(spec, |kind, of| {
         (matches!(kind, FormatKind::Ova | FormatKind::Box) && iso(of)).then_some("type")
     })
 }
 
 pub(super) fn of_missing(spec: &Spec) -> Vec<Found> {
-    let both = has_disk(spec) && spec.iso.is_some();
+    let both = spec.has_disk() && spec.iso.is_some();
     formats(spec, |kind, of| (both && of.is_none() && kind != FormatKind::Iso).then_some("of"))
 }
 
@@ -293,7 +289,7 @@ pub(super) fn of_without(spec: &Spec) -> Vec<Found> {
         let there = match of {
             _ if kind == FormatKind::Iso => true,
             None => true,
-            Some(Medium::Disk) => has_disk(spec),
+            Some(Medium::Disk) => spec.has_disk(),
             Some(Medium::Iso) => spec.iso.is_some(),
         };
         (!there).then_some("of")
@@ -304,7 +300,7 @@ pub(super) fn fit_request(spec: &Spec) -> Vec<Found> {
     let disk =
         spec.disk.as_ref().is_some_and(|disk| disk.size.is_none() && !disk.partitions.is_empty());
     let iso = spec.iso.as_ref().is_some_and(|iso| iso.size.is_none());
-    let one = if has_disk(spec) { disk } else { iso };
+    let one = if spec.has_disk() { disk } else { iso };
     let targets = spec.publish.iter().enumerate();
     let found = targets.filter_map(|(index, target)| {
         let path = FieldPath::new("spec.publish").index(index);

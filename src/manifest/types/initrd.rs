@@ -56,6 +56,11 @@ pub struct InitrdBuild {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<App>,
 
+    /// More settings of our own init, as lines of its configuration: see docs/init.md.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16_384), extend("default" = ""))]
+    pub settings: String,
+
     /// Keeps of /lib/modules only what is named here and what that needs. Omitted: all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modules: Option<Modules>,

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use super::{BootCode, Facts, Planned, Request};
 use crate::engine::base::tree::{Limits, Tree};
 use crate::engine::base::{Error, Placement, SectorSource};
+use features::Features;
 use plan::Plan;
 
 /// Which of the three.
@@ -41,6 +42,12 @@ pub enum Variant {
     /// A journal, extents, checksums.
     #[default]
     Ext4,
+}
+
+/// The features that `params` ask for, by the names of mke2fs.
+pub fn features(params: &Params) -> Result<Vec<String>, Error> {
+    let features = Features::of(params, params.inode_size.unwrap_or(256))?;
+    Ok(features.names())
 }
 
 /// Features that the toggles begin with.

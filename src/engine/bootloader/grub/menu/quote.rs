@@ -41,7 +41,9 @@ pub(super) fn arguments(line: &[u8]) -> Vec<u8> {
                 words.push(Vec::new());
             }
             (b' ', Some(last)) => last.extend(SPACE),
-            (b'\'' | b'"' | b'\\', Some(last)) => last.extend(format!("\\x{byte:02x}").into_bytes()),
+            (b'\'' | b'"' | b'\\', Some(last)) => {
+                last.extend(format!("\\x{byte:02x}").into_bytes())
+            }
             (other, Some(last)) => last.push(*other),
             (_, None) => {}
         }
