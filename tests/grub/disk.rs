@@ -44,6 +44,13 @@ pub(crate) fn planned(params: &Params, tree: Grower, len: Room) -> Box<dyn Plann
     filesystem::plan(params, &request).unwrap()
 }
 
+/// The bytes of a filesystem that is a whole medium.
+pub(crate) fn whole(planned: Box<dyn Planned>) -> Vec<u8> {
+    let mut medium = vec![0; usize::try_from(planned.len()).unwrap()];
+    write(&mut medium, planned, 0);
+    medium
+}
+
 /// Puts `len` bytes of a filesystem at `start` of the disk.
 fn write(disk: &mut [u8], planned: Box<dyn Planned>, start: u64) {
     let extent = Extent::new(start, start + planned.len()).unwrap();
@@ -120,7 +127,9 @@ pub(crate) const PC: Machine<'_> = Machine { machine: "pc", bus: "ide", serial: 
 
 /// Boots `disk` until the serial line has carried `text`; all of the line.
 pub(crate) fn shows(machine: Machine<'_>, disk: &[u8], text: &str) -> String {
-    if let Ok(p) = std::env::var("DUMP") { fs_err::write(p, disk).unwrap(); }
+    if let Ok(p) = std::env::var("DUMP") {
+        fs_err::write(p, disk).unwrap();
+    }
     let qemu = Qemu::start(machine, disk);
     let start = Instant::now();
     loop {

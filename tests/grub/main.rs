@@ -8,6 +8,7 @@
 mod boots;
 mod disk;
 mod oracle;
+mod others;
 mod payload;
 #[path = "../support/qemu.rs"]
 #[expect(dead_code, reason = "shared with others")]
