@@ -13,6 +13,7 @@ mod payload;
 #[path = "../support/qemu.rs"]
 #[expect(dead_code, reason = "shared with others")]
 mod qemu;
+mod refused;
 #[path = "../support/trees.rs"]
 #[expect(dead_code, reason = "shared with others")]
 mod trees;

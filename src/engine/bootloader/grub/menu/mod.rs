@@ -316,6 +316,11 @@ fn balanced(text: &str, what: &str) -> Result<(), Error> {
     if text.contains('\0') {
         return refused("a zero byte");
     }
+    let said = |line: &str| !matches!(line.trim_start().chars().next(), None | Some('#'));
+    if !text.lines().any(said) {
+        // To GRUB an empty block is an error, and with it the whole menu.
+        return refused("nothing in them");
+    }
     let (mut depth, mut quote, mut chars) = (0_u32, None, text.chars());
     let mut fresh = true;
     while let Some(c) = chars.next() {
