@@ -19,7 +19,7 @@ use crate::qemu::{Machine, Qemu};
 use crate::trees::{Grower, MOMENT};
 
 pub(crate) const MIB: u64 = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A UUID in the way its filesystem writes them.
 pub(crate) const UUID: &str = "11111111-2222-4333-8444-555555555555";
@@ -127,10 +127,11 @@ pub(crate) const PC: Machine<'_> = Machine { machine: "pc", bus: "ide", serial: 
 
 /// Boots `disk` until the serial line has carried `text`; all of the line.
 pub(crate) fn shows(machine: Machine<'_>, disk: &[u8], text: &str) -> String {
-    if let Ok(p) = std::env::var("DUMP") {
-        fs_err::write(p, disk).unwrap();
-    }
-    let qemu = Qemu::start(machine, disk);
+    waits(&Qemu::start(machine, disk), text)
+}
+
+/// The same of a machine that runs.
+pub(crate) fn waits(qemu: &Qemu, text: &str) -> String {
     let start = Instant::now();
     loop {
         let line = String::from_utf8_lossy(&qemu.serial()).replace('\r', "");

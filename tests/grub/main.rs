@@ -14,6 +14,7 @@ mod payload;
 #[expect(dead_code, reason = "shared with others")]
 mod qemu;
 mod refused;
+mod systems;
 #[path = "../support/trees.rs"]
 #[expect(dead_code, reason = "shared with others")]
 mod trees;
