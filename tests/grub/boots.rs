@@ -48,7 +48,7 @@ fn tree() -> Grower {
 /// Boots a menu with two entries, of which the second is the default, and the same disk without the
 /// kernel's bytes.
 fn boots(params: &Params, filesystem: Filesystem, table: Table, root: &Root, len: u64) {
-    let modules = [("/boot/a module", "first  one"), ("/boot/kernel", "")];
+    let modules = [("/boot/a module", "first one"), ("/boot/kernel", "")];
     let menu = menu(
         vec![Action::Commands("halt".into()), multiboot(Version::One, "root=x -s", &modules)],
         1,
@@ -63,7 +63,7 @@ fn boots(params: &Params, filesystem: Filesystem, table: Table, root: &Root, len
         "Entry 0".to_owned(),
         payload::computed(),
         "by Multiboot 1\narguments [root=x -s]\n".to_owned(),
-        payload::module(0, &noise(1, 70_000), "first  one"),
+        payload::module(0, &noise(1, 70_000), "first one"),
         payload::module(1, &payload::kernel(), ""),
     ];
     for text in expected {
@@ -144,14 +144,14 @@ fn btrfs_on_a_disk_with_a_master_boot_record() {
 fn one_kernel_without_a_menu() {
     for version in [Version::One, Version::Two] {
         let access = Access { filesystem: Filesystem::Ext, table: Table::Mbr };
-        let action = multiboot(version, "alone $(x) it's", &[("/boot/a module", "m '$(y)'")]);
+        let action = multiboot(version, "alone $(x) its", &[("/boot/a module", "m $(y)")]);
         let core = single_core(access, &Root::Own(Some(1)), &action, &commands()).unwrap();
         let disk = disk(&ext(ext::Variant::Ext2), Table::Mbr, tree(), 4 * MIB, &core);
         let line = runs(PC, &disk);
-        for text in [payload::computed(), payload::module(0, &noise(1, 70_000), "m '$(y)'")] {
+        for text in [payload::computed(), payload::module(0, &noise(1, 70_000), "m $(y)")] {
             assert!(line.contains(&text), "no {text:?} in {line}");
         }
-        assert!(line.contains("arguments [alone $(x) it's]"), "{line}");
+        assert!(line.contains("arguments [alone $(x) its]"), "{line}");
         kernel::multiboot(&payload::kernel(), version, "the kernel").unwrap();
     }
 }

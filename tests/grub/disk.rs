@@ -19,7 +19,7 @@ use crate::qemu::{Machine, Qemu};
 use crate::trees::{Grower, MOMENT};
 
 pub(crate) const MIB: u64 = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A UUID in the way its filesystem writes them.
 pub(crate) const UUID: &str = "11111111-2222-4333-8444-555555555555";
@@ -42,6 +42,13 @@ pub(crate) fn planned(params: &Params, tree: Grower, len: Room) -> Box<dyn Plann
         work: Work { threads: 1, progress: &Silent },
     };
     filesystem::plan(params, &request).unwrap()
+}
+
+/// The bytes of a filesystem that is a whole medium.
+pub(crate) fn whole(planned: Box<dyn Planned>) -> Vec<u8> {
+    let mut medium = vec![0; usize::try_from(planned.len()).unwrap()];
+    write(&mut medium, planned, 0);
+    medium
 }
 
 /// Puts `len` bytes of a filesystem at `start` of the disk.
@@ -124,6 +131,11 @@ pub(crate) fn shows(machine: Machine<'_>, disk: &[u8], text: &str) -> String {
         fs_err::write(p, disk).unwrap();
     }
     let qemu = Qemu::start(machine, disk);
+    waits(&Qemu::start(machine, disk), text)
+}
+
+/// The same of a machine that runs.
+pub(crate) fn waits(qemu: &Qemu, text: &str) -> String {
     let start = Instant::now();
     loop {
         let line = String::from_utf8_lossy(&qemu.serial()).replace('\r', "");

@@ -8,10 +8,13 @@
 mod boots;
 mod disk;
 mod oracle;
+mod others;
 mod payload;
 #[path = "../support/qemu.rs"]
 #[expect(dead_code, reason = "shared with others")]
 mod qemu;
+mod refused;
+mod systems;
 #[path = "../support/trees.rs"]
 #[expect(dead_code, reason = "shared with others")]
 mod trees;

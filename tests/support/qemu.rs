@@ -37,18 +37,28 @@ pub(crate) struct Machine<'a> {
 impl Qemu {
     /// Starts a machine whose first disk has the bytes `disk`.
     pub(crate) fn start(machine: Machine<'_>, disk: &[u8]) -> Self {
+        Self::start_with(machine, disk, &[])
+    }
+
+    /// The same with more options of QEMU, which win over ours.
+    pub(crate) fn start_with(machine: Machine<'_>, disk: &[u8], options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("disk.raw");
         fs::write(&path, disk).unwrap();
-        Self::start_in(directory, machine, &path, "raw")
+        Self::start_in(directory, machine, (&path, "raw"), options)
     }
 
     /// Starts a machine whose first disk is a file of this format, as QEMU calls it.
     pub(crate) fn start_file(machine: Machine<'_>, disk: &Path, format: &str) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), machine, disk, format)
+        Self::start_in(tempfile::tempdir().unwrap(), machine, (disk, format), &[])
     }
 
-    fn start_in(directory: TempDir, machine: Machine<'_>, disk: &Path, format: &str) -> Self {
+    fn start_in(
+        directory: TempDir,
+        machine: Machine<'_>,
+        (disk, format): (&Path, &str),
+        options: &[&str],
+    ) -> Self {
         let path = |name: &str| directory.path().join(name).display().to_string();
         let serial =
             if machine.serial { format!("file:{}", path("serial")) } else { "none".into() };
@@ -59,6 +69,7 @@ impl Qemu {
             .args(["-display", "none", "-no-reboot", "-serial", &serial])
             .args(["-monitor", &format!("unix:{},server=on,wait=off", path("monitor"))])
             .args(["-drive", &drive])
+            .args(options)
             .stdin(Stdio::null())
             .spawn()
             .unwrap_or_else(|e| panic!("{program}: {e}; install it: apt install qemu-system-x86"));

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::kernel::Version;
 use crate::engine::base::{Error, Kind};
+use quote::Taker;
 
 pub use start::{Access, Filesystem, Root, Table, menu_core, single_core};
 
@@ -63,7 +64,7 @@ pub enum Action {
         kernel: Vec<u8>,
         /// Paths of initial filesystems, loaded one behind the other.
         initrds: Vec<Vec<u8>>,
-        /// The command line.
+        /// The command line. GRUB passes on neither `'` nor a backslash, and `"` only around a value.
         arguments: Vec<u8>,
     },
     /// Starts a Multiboot kernel.
@@ -72,7 +73,7 @@ pub enum Action {
         version: Version,
         /// The kernel's path.
         kernel: Vec<u8>,
-        /// The command line.
+        /// The command line. GRUB passes on no quotes and no backslash.
         arguments: Vec<u8>,
         /// What is loaded with it.
         modules: Vec<Module>,
@@ -169,10 +170,13 @@ impl Menu {
 impl Action {
     /// The lines, without what starts it (`boot`): a menu does that by itself.
     pub(super) fn commands(&self, what: &str) -> Result<Vec<Vec<u8>>, Error> {
+        let taker = match self {
+            Self::Linux { .. } => Taker::Linux,
+            _ => Taker::Multiboot,
+        };
         let command = |name: &str, path: &[u8], line: &[u8]| -> Result<Vec<u8>, Error> {
-            quote::line(line, what)?;
-            let words = [name.as_bytes(), b" ", &quote::path(path, what)?, &quote::arguments(line)];
-            Ok(words.concat())
+            let line = quote::arguments(line, taker, what)?;
+            Ok([name.as_bytes(), b" ", &quote::path(path, what)?, &line].concat())
         };
         match self {
             Self::Linux { kernel, initrds, arguments } => {
@@ -311,6 +315,11 @@ fn balanced(text: &str, what: &str) -> Result<(), Error> {
         |why: &str| Err(Error::new(Kind::Document, format!("{what}: its commands have {why}")));
     if text.contains('\0') {
         return refused("a zero byte");
+    }
+    let said = |line: &str| !matches!(line.trim_start().chars().next(), None | Some('#'));
+    if !text.lines().any(said) {
+        // To GRUB an empty block is an error, and with it the whole menu.
+        return refused("nothing in them");
     }
     let (mut depth, mut quote, mut chars) = (0_u32, None, text.chars());
     let mut fresh = true;

@@ -104,7 +104,9 @@ impl Core {
     }
 
     /// The boot image of a disc, without emulation: the ISO writer adds the info table and GRUB's
-    /// place (`info_table` and `grub2_info` of the boot entry).
+    /// place (`info_table` and `grub2_info` of the boot entry). It must not be the last sectors of the
+    /// disc: `cdboot.img` reads one sector more than the image has, and where that is behind the end
+    /// GRUB stops with "incompatible license" (SeaBIOS 1.16.2); 150 sectors of padding are usual.
     pub fn disc(&self, assets: &Assets) -> Result<Vec<u8>, Error> {
         let mut bytes = image(assets, "cdboot.img", Some(CD_BOOT))?;
         bytes.extend(&self.bytes);
