@@ -14,10 +14,11 @@ use vmimage::engine::filesystem::{Params as Filesystem, ext};
 
 use crate::image::tight;
 use crate::made::{
-    answer, arm64, bytes, cpio, esp, file, gpt, initrd, initrd_with, kernel_content, opened,
-    origin, stub, volume, whole,
+    answer, arm64, bytes, cpio, esp, file, gpt, initrd, initrd_with, kernel, kernel_content,
+    opened, origin, stub, volume, whole,
 };
 use crate::ovmf::{Firmware, boot};
+use crate::tool;
 
 const LINE: &str = "console=ttyS0 panic=-1 told=\"two words\"";
 const UUID: &str = "5f3c1a52-8d1e-4b7e-9c53-3d9a1c0b7e11";
@@ -168,6 +169,28 @@ fn with_secure_boot_the_signed_chain_boots() {
     esp(&path, files);
     let said = boot(Firmware::Microsoft, &[&path], &["grub>", NOTHING[0], NOTHING[1]]);
     assert!(said.contains(&answer(222_223, 4_441)), "{said}");
+    assert!(said.contains("Secure boot enabled"), "{said}");
+}
+
+#[test]
+fn with_secure_boot_the_signed_chain_boots_from_a_cd() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, iso) = (directory.path().join("root"), directory.path().join("cd.iso"));
+    for name in [".disk", "boot/grub"] {
+        fs::create_dir_all(root.join(name)).unwrap();
+    }
+    let (config, _) = grub_files(&[]);
+    fs::write(root.join(".disk/info"), "test").unwrap();
+    fs::write(root.join("boot/grub/grub.cfg"), config).unwrap();
+    fs::write(root.join("initrd.img"), initrd(310_007, 5_003)).unwrap();
+    fs::copy(kernel(), root.join("vmlinuz")).unwrap();
+    let files = signed(Grub::Cd, "", &Assets::default(), &origin()).unwrap();
+    esp(&root.join("esp.img"), files);
+    let names = [iso.to_str().unwrap(), root.to_str().unwrap()];
+    let options = ["-as", "mkisofs", "-R", "-e", "esp.img", "-no-emul-boot", "-o"];
+    tool::run("xorriso", "xorriso", &[&options[..], &names].concat());
+    let said = boot(Firmware::Microsoft, &[&iso], &["grub>", NOTHING[0], NOTHING[1]]);
+    assert!(said.contains(&answer(310_007, 5_003)), "{said}");
     assert!(said.contains("Secure boot enabled"), "{said}");
 }
 

@@ -58,7 +58,7 @@ fn machine(firmware: Firmware) -> Command {
     command
 }
 
-/// Boots the raw disks until one of `ends` is on the serial line or the machine is off; returns all
+/// Boots the raw disks, those called `.iso` as CDs, until one of `ends` is on the serial line or the machine is off; returns all
 /// of the serial line. The test fails if neither comes.
 pub(crate) fn boot(firmware: Firmware, disks: &[&Path], ends: &[&str]) -> String {
     let directory = tempfile::tempdir().unwrap();
@@ -77,7 +77,8 @@ pub(crate) fn boot(firmware: Firmware, disks: &[&Path], ends: &[&str]) -> String
     // SATA on a PC.
     let bus = if firmware == Firmware::Arm64 { "virtio" } else { "ide" };
     for disk in disks {
-        let file = disk.display();
+        let media = if disk.extension().is_some_and(|e| e == "iso") { "cdrom" } else { "disk" };
+        let file = format!("{},media={media}", disk.display());
         command.args(["-drive", &format!("format=raw,if={bus},snapshot=on,file={file}")]);
     }
     let child = command.stdin(Stdio::null()).spawn();
