@@ -5,7 +5,7 @@ use std::path::Path;
 use fs_err as fs;
 use vmimage::engine::base::tree::{Kind, Meta, Missing, Time, Tree, TreePath};
 use vmimage::engine::base::{ByteSource, Content};
-use vmimage::engine::bootloader::assets::Assets;
+use vmimage::engine::bootloader::assets::{Assets, Set};
 use vmimage::engine::bootloader::efi::{
     Grub, Machine, Parts, distribution, fallback, read, script, signed, unified,
 };
@@ -14,9 +14,11 @@ use vmimage::engine::filesystem::{Params as Filesystem, ext};
 
 use crate::image::tight;
 use crate::made::{
-    answer, bytes, cpio, esp, file, gpt, initrd, kernel_content, origin, stub, volume, whole,
+    answer, arm64, bytes, cpio, esp, file, gpt, initrd, initrd_with, kernel, kernel_content,
+    opened, origin, stub, volume, whole,
 };
 use crate::ovmf::{Firmware, boot};
+use crate::tool;
 
 const LINE: &str = "console=ttyS0 panic=-1 told=\"two words\"";
 const UUID: &str = "5f3c1a52-8d1e-4b7e-9c53-3d9a1c0b7e11";
@@ -171,6 +173,28 @@ fn with_secure_boot_the_signed_chain_boots() {
 }
 
 #[test]
+fn with_secure_boot_the_signed_chain_boots_from_a_cd() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, iso) = (directory.path().join("root"), directory.path().join("cd.iso"));
+    for name in [".disk", "boot/grub"] {
+        fs::create_dir_all(root.join(name)).unwrap();
+    }
+    let (config, _) = grub_files(&[]);
+    fs::write(root.join(".disk/info"), "test").unwrap();
+    fs::write(root.join("boot/grub/grub.cfg"), config).unwrap();
+    fs::write(root.join("initrd.img"), initrd(310_007, 5_003)).unwrap();
+    fs::copy(kernel(), root.join("vmlinuz")).unwrap();
+    let files = signed(Grub::Cd, "", &Assets::default(), &origin()).unwrap();
+    esp(&root.join("esp.img"), files);
+    let names = [iso.to_str().unwrap(), root.to_str().unwrap()];
+    let options = ["-as", "mkisofs", "-R", "-e", "esp.img", "-no-emul-boot", "-o"];
+    tool::run("xorriso", "xorriso", &[&options[..], &names].concat());
+    let said = boot(Firmware::Microsoft, &[&iso], &["grub>", NOTHING[0], NOTHING[1]]);
+    assert!(said.contains(&answer(310_007, 5_003)), "{said}");
+    assert!(said.contains("Secure boot enabled"), "{said}");
+}
+
+#[test]
 fn with_secure_boot_what_nobody_signed_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk");
@@ -179,4 +203,38 @@ fn with_secure_boot_what_nobody_signed_is_refused() {
         boot(Firmware::Microsoft, &[&path], &["Access Denied", "Security Violation", NOTHING[0]]);
     assert!(!said.contains("answer="), "{said}");
     assert!(said.contains("Access Denied") || said.contains("Security Violation"), "{said}");
+}
+
+#[test]
+fn on_arm64_a_unified_image_boots() {
+    let (directory, arm) = (tempfile::tempdir().unwrap(), arm64());
+    let path = directory.path().join("disk");
+    let stub = Assets::only(vec![arm.clone()]).read(Set::EfiStub, Machine::Arm64.stub()).unwrap();
+    let line = "console=ttyAMA0 panic=-1 told=arm";
+    let parts = Parts {
+        initrd: Some(bytes(&initrd_with(&arm.join("busybox"), 77_773, 99_991))),
+        command_line: Some(line.to_owned()),
+        ..Parts::new(opened(&arm.join("vmlinuz")))
+    };
+    let made = unified(Machine::Arm64, &stub, parts).unwrap();
+    esp(&path, vec![fallback(Machine::Arm64, Content::Sectors(made), &origin())]);
+    let said = boot(Firmware::Arm64, &[&path], &NOTHING);
+    assert!(said.contains(&answer(77_773, 99_991)), "{said}");
+    assert!(said.contains(&format!("cmdline={line}=")), "{said}");
+}
+
+#[test]
+fn on_arm64_the_distributions_grub_boots() {
+    let (directory, arm) = (tempfile::tempdir().unwrap(), arm64());
+    let path = directory.path().join("disk");
+    let config = "set timeout=0\nmenuentry \"only\" { linux /vmlinuz console=ttyAMA0 panic=-1\n\
+                  initrd /initrd.img }\n";
+    let assets = Assets::only(vec![arm.clone()]);
+    let mut files = distribution(Machine::Arm64, Grub::Disk, config, &assets, &origin()).unwrap();
+    files.push(file("vmlinuz", opened(&arm.join("vmlinuz"))));
+    let initrd = initrd_with(&arm.join("busybox"), 31_337, 86_423);
+    files.push(file("initrd.img", bytes(&initrd)));
+    esp(&path, files);
+    let said = boot(Firmware::Arm64, &[&path], &["grub>", NOTHING[0], NOTHING[1]]);
+    assert!(said.contains(&answer(31_337, 86_423)), "{said}");
 }

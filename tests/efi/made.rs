@@ -36,26 +36,43 @@ pub(crate) fn stub() -> Arc<[u8]> {
 
 /// Debian's cloud kernel, signed by Debian.
 pub(crate) fn kernel() -> PathBuf {
+    built("e2e/guest/build").join("vmlinuz")
+}
+
+/// Kernel, busybox and assets for arm64.
+pub(crate) fn arm64() -> PathBuf {
+    built("e2e/guest/arm64")
+}
+
+fn built(script: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = Command::new(root.join("e2e/guest/build")).stderr(Stdio::inherit()).output();
-    let built = built.unwrap();
-    assert!(built.status.success(), "e2e/guest/build: {}", built.status);
-    PathBuf::from(String::from_utf8(built.stdout).unwrap().trim()).join("vmlinuz")
+    let built = Command::new(root.join(script)).stderr(Stdio::inherit()).output().unwrap();
+    assert!(built.status.success(), "{script}: {}", built.status);
+    PathBuf::from(String::from_utf8(built.stdout).unwrap().trim())
 }
 
 /// The kernel by reference.
 pub(crate) fn kernel_content() -> Content {
-    Content::Sectors(Arc::new(FileSource::open(&kernel()).unwrap()))
+    opened(&kernel())
+}
+
+pub(crate) fn opened(path: &Path) -> Content {
+    Content::Sectors(Arc::new(FileSource::open(path).unwrap()))
 }
 
 /// An initrd that prints the product of two numbers, its command line, and then powers off.
 pub(crate) fn initrd(a: u64, b: u64) -> Vec<u8> {
+    initrd_with(Path::new("/bin/busybox"), a, b)
+}
+
+/// The same with a busybox for another machine.
+pub(crate) fn initrd_with(busybox: &Path, a: u64, b: u64) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     for name in ["bin", "proc"] {
         fs::create_dir(root.join(name)).unwrap();
     }
-    fs::copy("/bin/busybox", root.join("bin/busybox"))
+    fs::copy(busybox, root.join("bin/busybox"))
         .unwrap_or_else(|e| panic!("{e}; install it: apt install busybox-static"));
     let init = format!(
         "#!/bin/busybox sh\n/bin/busybox mount -t proc proc /proc\n\

@@ -2,7 +2,7 @@
 //!
 //! Judges nothing itself. Invariant: only the process started here is ended, and it always is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub(crate) enum Firmware {
     Open,
     /// With Microsoft's keys: Secure Boot is on.
     Microsoft,
+    /// Of an arm64 machine; starts anything.
+    Arm64,
 }
 
 struct Running(Child);
@@ -30,38 +32,58 @@ impl Drop for Running {
     }
 }
 
-/// Boots the raw disks, attached by SATA, until one of `ends` is on the serial line or the machine
-/// is off; returns all of the serial line. The test fails if neither comes.
+/// The files of a firmware: its code, and what its variables begin with.
+const fn files(firmware: Firmware) -> [&'static str; 2] {
+    match firmware {
+        Firmware::Open => ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
+        Firmware::Microsoft => {
+            ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"]
+        }
+        Firmware::Arm64 => ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
+    }
+}
+
+/// QEMU for the firmware, without disks.
+fn machine(firmware: Firmware) -> Command {
+    let mut command;
+    if firmware == Firmware::Arm64 {
+        command = Command::new("qemu-system-aarch64");
+        command.args(["-machine", "virt", "-cpu", "cortex-a57"]);
+    } else {
+        command = Command::new("qemu-system-x86_64");
+        command.args(["-machine", "q35,smm=on"]);
+        command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    }
+    command.args(["-accel", "tcg", "-m", "512", "-nic", "none", "-display", "none", "-no-reboot"]);
+    command
+}
+
+/// Boots the raw disks, those called `.iso` as CDs, until one of `ends` is on the serial line or the machine is off; returns all
+/// of the serial line. The test fails if neither comes.
 pub(crate) fn boot(firmware: Firmware, disks: &[&Path], ends: &[&str]) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let (code, store) = match firmware {
-        Firmware::Open => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
-        Firmware::Microsoft => ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
-    };
-    let path = |name: &str| {
-        let path = PathBuf::from("/usr/share/OVMF").join(name);
-        assert!(path.exists(), "{} is missing; install it: apt install ovmf", path.display());
-        path
-    };
     let (variables, serial) = (directory.path().join("vars"), directory.path().join("serial"));
-    fs::copy(path(store), &variables).unwrap();
-    let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-machine", "q35,smm=on", "-accel", "tcg", "-m", "512", "-nic", "none"]);
-    command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
-    command.args(["-display", "none", "-no-reboot"]);
+    let [code, store] = files(firmware).map(|path| {
+        let package = if firmware == Firmware::Arm64 { "qemu-efi-aarch64" } else { "ovmf" };
+        assert!(Path::new(path).exists(), "{path} is missing; install it: apt install {package}");
+        path
+    });
+    fs::copy(store, &variables).unwrap();
+    let mut command = machine(firmware);
     command.args(["-serial", &format!("file:{}", serial.display())]);
-    command
-        .args(["-drive"])
-        .arg(format!("if=pflash,format=raw,unit=0,readonly=on,file={}", path(code).display()));
-    command
-        .args(["-drive"])
-        .arg(format!("if=pflash,format=raw,unit=1,file={}", variables.display()));
+    let flash = "if=pflash,format=raw";
+    command.args(["-drive", &format!("{flash},unit=0,readonly=on,file={code}")]);
+    command.args(["-drive", &format!("{flash},unit=1,file={}", variables.display())]);
+    // SATA on a PC.
+    let bus = if firmware == Firmware::Arm64 { "virtio" } else { "ide" };
     for disk in disks {
-        command.args(["-drive", &format!("format=raw,if=ide,snapshot=on,file={}", disk.display())]);
+        let media = if disk.extension().is_some_and(|e| e == "iso") { "cdrom" } else { "disk" };
+        let file = format!("{},media={media}", disk.display());
+        command.args(["-drive", &format!("format=raw,if={bus},snapshot=on,file={file}")]);
     }
     let child = command.stdin(Stdio::null()).spawn();
     let mut running = Running(child.unwrap_or_else(|e| {
-        panic!("qemu-system-x86_64: {e}; install it: apt install qemu-system-x86")
+        panic!("{e}; install QEMU: apt install qemu-system-x86 qemu-system-arm")
     }));
     let began = Instant::now();
     loop {

@@ -123,3 +123,26 @@ pub fn tree(files: Vec<File>, time: Time, origin: &Origin) -> Result<Tree, Error
     }
     Ok(tree)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_to_their_places_and_none_comes_twice() {
+        let origin = Origin::new("spec.boot.efi");
+        let program = |machine| fallback(machine, Content::Bytes([1][..].into()), &origin);
+        let both = vec![program(Machine::X64), program(Machine::Arm64)];
+        let made = tree(both, Time::default(), &origin).unwrap();
+        for path in ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI"] {
+            assert!(made.find(&TreePath::new(path.as_bytes()).unwrap()).is_some(), "{path}");
+        }
+        let other = File { path: "efi/boot/bootx64.efi".to_owned(), ..program(Machine::X64) };
+        let error = tree(vec![program(Machine::X64), other], Time::default(), &origin);
+        assert!(error.unwrap_err().to_string().contains("there twice"));
+        let none = File { path: "/".to_owned(), ..program(Machine::X64) };
+        let error = tree(vec![none], Time::default(), &origin).unwrap_err();
+        assert!(error.to_string().contains("has no name"), "{error}");
+        assert_eq!(error.origin(), Some(&origin));
+    }
+}
