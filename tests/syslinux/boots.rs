@@ -140,6 +140,17 @@ fn ext2_boots_in_a_partition_of_an_mbr() {
     boots_not(PC, &disk);
 }
 
+/// A disk that is a volume as a whole.
+#[test]
+fn ext2_boots_without_a_partition() {
+    let params = ext::Params { variant: ext::Variant::Ext2, ..ext::Params::default() };
+    let place = Place { start: 0, room: Room::Exactly(8 << 20), medium: 8 << 20 };
+    let disk = Disk::new(8 << 20);
+    disk.put(0, bootable(&Params::Ext(params), &place, &config(), &[]).as_ref());
+    boots(PC, &disk);
+    boots_not(PC, &disk);
+}
+
 /// The config, the module and the program lie behind the first group of blocks, and so do the
 /// inodes of the first two: only a descriptor of a later group tells where they are.
 fn ext4_far(toggles: &[&str]) -> Disk {
