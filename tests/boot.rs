@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
 mod support {
+    #[expect(dead_code, reason = "other programs use the rest")]
     pub(crate) mod qemu;
 }
 

@@ -6,12 +6,15 @@
 
 #[path = "../support"]
 mod support {
+    #[expect(dead_code, reason = "other programs use the rest")]
     pub(crate) mod qemu;
+    #[expect(dead_code, reason = "other programs use the rest")]
     pub(crate) mod sparse;
     pub(crate) mod tool;
 }
 
 mod boots;
+mod linux;
 mod oracle;
 mod payload;
 mod world;

@@ -113,13 +113,13 @@ impl Disk {
     }
 
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) {
-        let file = std::fs::File::options().write(true).open(&self.file).unwrap();
+        let file = fs_err::File::options().write(true).open(&self.file).unwrap().into_file();
         file.write_all_at(bytes, at).unwrap();
     }
 
     pub(crate) fn read(&self, at: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        std::fs::File::open(&self.file).unwrap().read_exact_at(&mut bytes, at).unwrap();
+        fs_err::File::open(&self.file).unwrap().into_file().read_exact_at(&mut bytes, at).unwrap();
         bytes
     }
 
@@ -136,7 +136,7 @@ impl Disk {
 
     /// Fills with zeros the only place where `wanted` begins.
     pub(crate) fn erase(&self, wanted: &[u8]) {
-        let len = std::fs::metadata(&self.file).unwrap().len();
+        let len = fs_err::metadata(&self.file).unwrap().len();
         let mut found = Vec::new();
         for from in (0..len).step_by(1 << 20) {
             let part = self.read(from, ((len - from) as usize).min((1 << 20) + 64));

@@ -62,6 +62,22 @@ impl Parts {
         Self::from_program(&program)
     }
 
+    /// Major and minor version of `ldlinux.sys`: 6.04 is (6, 4). Zeros where it does not say.
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        let digits = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .take(4)
+                .map_while(|byte| char::from(*byte).to_digit(10))
+                .fold(0, |n, d| n * 10 + d)
+        };
+        let mut numbers =
+            self.image.get(BANNER.len()..).unwrap_or_default().splitn(3, |b| *b == b'.');
+        let mut next = || numbers.next().map_or(0, digits);
+        (next(), next())
+    }
+
     /// Out of the bytes of the program `syslinux` or `extlinux`; both have the same parts.
     pub fn from_program(program: &[u8]) -> Result<Self, Error> {
         if program.len() > LARGEST {

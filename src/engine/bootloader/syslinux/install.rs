@@ -13,6 +13,11 @@ use super::ondisk::{ADV_HEAD, ADV_SECTORS, ADV_SUM, ADV_TAIL, MAGIC, OEM_NAME, S
 use crate::engine::base::tree::{Name, TreePath};
 use crate::engine::base::{Content, Error, Kind, Late, Placement};
 
+/// The first version that was seen to read ext4 whose descriptors of block groups have 64 bytes:
+/// 6.04 boots from inodes of group 1 (tests/syslinux). Before, they were taken to have 32, and all
+/// groups but the first were misread (Debian's bug 833057).
+const READS_64BIT: (u32, u32) = (6, 4);
+
 /// What a volume is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volume {
@@ -48,7 +53,7 @@ impl std::fmt::Debug for Installed {
 impl Volume {
     /// The volume of a filesystem by the name that `blkid` gives it, if syslinux can boot from it;
     /// `features` are those of ext by their usual names.
-    pub fn of(name: &str, features: &[String], sector: u64) -> Result<Self, Error> {
+    pub fn of(name: &str, features: &[String], sector: u64, parts: &Parts) -> Result<Self, Error> {
         let refused = |message: String| Err(Error::new(Kind::Document, message));
         if sector != SECTOR as u64 {
             return refused(format!(
@@ -66,23 +71,15 @@ impl Volume {
                 ));
             }
         };
-        // Its descriptors of block groups have 32 bytes: with larger ones it misreads all groups but
-        // the first. The others hide contents from a reader that does not know them.
-        for (feature, write) in [
-            ("64bit", "-64bit"),
-            ("meta_bg", "-meta_bg"),
-            ("inline_data", "-inline_data"),
-            ("encrypt", "-encrypt"),
-            ("compression", "-compression"),
-            ("bigalloc", "-bigalloc"),
-            ("journal_dev", "-journal_dev"),
-        ] {
-            if volume == Self::Ext && features.iter().any(|own| own == feature) {
-                return refused(format!(
-                    "syslinux cannot read ext with the feature {feature}: add \"{write}\" to the \
-                     filesystem's features"
-                ));
-            }
+        let (major, minor) = parts.version();
+        if volume == Self::Ext
+            && (major, minor) < READS_64BIT
+            && features.iter().any(|own| own == "64bit")
+        {
+            return refused(format!(
+                "syslinux {major}.{minor} cannot read {name} with the feature 64bit: add \"-64bit\" to \
+                 the filesystem's features"
+            ));
         }
         Ok(volume)
     }

@@ -217,15 +217,26 @@ impl Entry {
         }
         match &self.boot {
             Boot::Linux { kernel, initrds, append } => {
-                line(text, 1, "LINUX", &file(kernel)?);
+                let kernel = file(kernel)?;
+                line(text, 1, "LINUX", &kernel);
                 let initrds = initrds.iter().map(joined).collect::<Result<Vec<_>, _>>()?;
                 let given = append.split(' ').any(|word| word.starts_with("initrd="));
                 if given && !initrds.is_empty() {
                     let message = "initrd= in what the kernel is told, beside the entry's initrds";
                     return Err(refused(message.to_owned()));
                 }
+                let initrds = initrds.join(",");
                 if !initrds.is_empty() {
-                    line(text, 1, "INITRD", &initrds.join(","));
+                    line(text, 1, "INITRD", &initrds);
+                }
+                // What syslinux makes of it.
+                let told = format!("BOOT_IMAGE={kernel} {append} initrd={initrds}").len();
+                if told > LONGEST_LINE {
+                    let message = format!(
+                        "its kernel is told {told} bytes with the paths of kernel and initrds, at most \
+                         {LONGEST_LINE}"
+                    );
+                    return Err(refused(message));
                 }
                 self::append(text, append)?;
             }
@@ -437,7 +448,7 @@ mod tests {
             (vec![entry("a", linux(" x"))], "spaces"),
             (vec![entry("a", linux("x  y"))], "spaces"),
             (vec![entry("a", linux("x initrd=/b"))], "beside the entry's initrds"),
-            (vec![entry("a", linux(&"x".repeat(2048)))], "2048 bytes, at most 2047"),
+            (vec![entry("a", linux(&"x".repeat(2048)))], "told 2094 bytes with"),
             (vec![entry("a", mb("/k", "x --- y"))], "begins the next module"),
             (vec![entry("a", mb("/a b", ""))], "\"/a b\"; allowed is one word"),
             (vec![entry("a", one("/k"))], "a comma in /i,j"),
