@@ -4,7 +4,8 @@
 //! Linux: Documentation/driver-api/early-userspace/buffer-format.rst ("initramfs := ("\0" |
 //! cpio_archive | cpio_gzip_archive)*") and Documentation/arch/x86/microcode.rst. Invariants: members
 //! begin at multiples of 512; behind a compressed one that is not the last there are at least 4 zeros,
-//! by which Linux' LZ4 decoder tells the end of a frame.
+//! by which Linux' LZ4 decoder tells the end of a frame (seen with 6.1; decoders of old kernels take an
+//! LZ4 frame as the last member only).
 
 use std::sync::Arc;
 
