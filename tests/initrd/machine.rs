@@ -108,6 +108,5 @@ pub(crate) fn boot_with(initrd: &dyn SectorSource, memory: u32, disk: Option<&Pa
     };
     let log = String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()).into_owned();
     assert!(status.is_some_and(|status| status.success()), "{status:?}:\n{log}");
-    println!("booted in {:.1} s", began.elapsed().as_secs_f32());
     log
 }

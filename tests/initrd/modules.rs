@@ -233,6 +233,9 @@ fn module(modinfo: &str, class: u8, data: u8) -> Vec<u8> {
     file
 }
 
+/// Paths in lib/modules with the bytes of the files there.
+type Files<'a> = Vec<(&'a str, Vec<u8>)>;
+
 /// A tree with modules of these paths in lib/modules, and what selecting `wanted` says.
 fn chosen(files: &[(&str, Vec<u8>)], wanted: &str) -> Result<Selection, String> {
     let mut grower = Grower::new();
@@ -248,7 +251,7 @@ fn chosen(files: &[(&str, Vec<u8>)], wanted: &str) -> Result<Selection, String> 
 fn bad_packages_are_told() {
     let of = |modinfo: &str| module(&format!("vermagic=1.0 SMP |{modinfo}"), 2, 1);
     let cut = of("")[..70].to_vec();
-    let rows: Vec<(&str, Vec<(&str, Vec<u8>)>)> = vec![
+    let rows: Vec<(&str, Files<'_>)> = vec![
         (
             "the module a needs the module b, which is not in /lib/modules/1.0",
             vec![("1.0/kernel/a.ko", of("depends=b"))],

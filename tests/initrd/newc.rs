@@ -249,7 +249,7 @@ fn what_linux_does_not_take_is_refused() {
         }
     }
     let mut grower = Grower::new();
-    let mut inner = grower.put(deep[..4093].as_bytes(), Kind::directory(), meta(0o755));
+    let mut inner = grower.put(&deep.as_bytes()[..4093], Kind::directory(), meta(0o755));
     for _ in 0..2 {
         let name = Name::new(b"d").unwrap();
         let origin = vmimage::engine::base::Origin::new("x");

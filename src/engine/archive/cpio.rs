@@ -294,15 +294,10 @@ impl Entries {
         }
         let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
         self.source.read_at(offset, &mut name)?;
-        if name.pop() != Some(0) {
-            return Err(damaged(at, "has a name that does not end with a zero byte"));
-        }
-        // More zeros align the body: Linux' gen_init_cpio writes them with `-a`.
-        while name.last() == Some(&0) {
-            name.pop();
-        }
-        if name.is_empty() || name.contains(&0) {
-            return Err(damaged(at, "has a name that is empty or holds a zero byte"));
+        // More zeros than one align the body: Linux' gen_init_cpio writes them with `-a`.
+        let end = name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if name.drain(end..).len() == 0 || name.contains(&0) {
+            return Err(damaged(at, "has a name with a zero byte inside, or none at its end"));
         }
         Ok(name.into())
     }

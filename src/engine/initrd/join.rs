@@ -4,11 +4,12 @@
 //! Linux: Documentation/driver-api/early-userspace/buffer-format.rst ("initramfs := ("\0" |
 //! cpio_archive | cpio_gzip_archive)*") and Documentation/arch/x86/microcode.rst. Invariants: members
 //! begin at multiples of 512; behind a compressed one that is not the last there are at least 4 zeros,
-//! by which Linux' LZ4 decoder tells the end of a frame.
+//! by which Linux' LZ4 decoder tells the end of a frame (seen with 6.1; decoders of old kernels take an
+//! LZ4 frame as the last member only).
 
 use std::sync::Arc;
 
-use super::newc;
+use super::newc::{Params, Times, archive};
 use super::ondisk::BLOCK;
 use super::pack::{Compression, pack};
 use crate::engine::base::tree::Tree;
@@ -41,18 +42,18 @@ impl Member {
     /// The archive of a tree. A compressed one is made now, into a temporary file.
     pub fn build(
         tree: &Tree,
-        params: &newc::Params,
+        params: &Params,
         compression: Compression,
         scratch: &Scratch,
         work: &Work<'_>,
     ) -> Result<Self, Error> {
         let origin = tree.origin(Tree::ROOT).clone();
-        let archive = newc::archive(tree, params)?;
+        let made = archive(tree, params)?;
         if compression == Compression::None {
-            return Ok(Self { bytes: Arc::new(archive), origin });
+            return Ok(Self { bytes: Arc::new(made), origin });
         }
         let mut sink = Spooled { spool: scratch.spool()?, at: 0 };
-        pack(&archive, compression, &mut sink, work)?;
+        pack(&made, compression, &mut sink, work)?;
         Ok(Self { bytes: Arc::new(sink.spool), origin })
     }
 
@@ -65,10 +66,10 @@ impl Member {
 
 /// The early archive of a tree such as `kernel/x86/microcode/GenuineIntel.bin`: never compressed, its
 /// bodies where processors take them. It must be the first member.
-pub fn early(tree: &Tree, times: newc::Times) -> Result<Member, Error> {
-    let params = newc::Params { times, align: MICROCODE_ALIGN };
-    let archive = newc::archive(tree, &params)?;
-    Ok(Member { bytes: Arc::new(archive), origin: tree.origin(Tree::ROOT).clone() })
+pub fn early(tree: &Tree, times: Times) -> Result<Member, Error> {
+    let params = Params { times, align: MICROCODE_ALIGN };
+    let made = archive(tree, &params)?;
+    Ok(Member { bytes: Arc::new(made), origin: tree.origin(Tree::ROOT).clone() })
 }
 
 /// One initrd of these members; at least one.
