@@ -3,7 +3,7 @@
 //! Invariant: a device is mounted only if its label is the one asked for; where two have it, the
 //! first by name is taken and the other is logged.
 
-use std::fs;
+use fs_err as fs;
 use std::io::Read as _;
 use std::thread::sleep;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub(crate) fn mount(config: &Config) {
     for (medium, iso) in wanted {
         let mut fitting = last.iter().filter(|device| fits(device, medium, iso));
         match fitting.next() {
-            Some(device) => one(device, medium, iso),
+            Some(device) => one(device, medium, iso, config.grow && !iso),
             None => log::warn("no-disk", &[("label", &medium.label), ("path", &medium.path)]),
         }
         for other in fitting {
@@ -103,19 +103,27 @@ fn fits(device: &Device, medium: &Medium, iso: bool) -> bool {
     }
 }
 
-fn one(device: &Device, medium: &Medium, iso: bool) {
+fn one(device: &Device, medium: &Medium, iso: bool, grow: bool) {
+    if grow {
+        crate::grow::partition(device);
+    }
     let flags = if iso { MountFlags::RDONLY } else { MountFlags::empty() } | MountFlags::NODEV;
     let (source, path) = (device.path(), medium.path.as_str());
     match mounts::at(&source, device.found.kind, path, flags, "") {
-        Ok(()) => log::info(
-            "mounted",
-            &[
-                ("path", &path),
-                ("device", &source),
-                ("type", &device.found.kind),
-                ("label", &device.found.label),
-            ],
-        ),
+        Ok(()) => {
+            log::info(
+                "mounted",
+                &[
+                    ("path", &path),
+                    ("device", &source),
+                    ("type", &device.found.kind),
+                    ("label", &device.found.label),
+                ],
+            );
+            if grow {
+                crate::grow::filesystem(device, path);
+            }
+        }
         Err(error) => {
             log::error("mount", &[("path", &path), ("device", &source), ("error", &error)])
         }

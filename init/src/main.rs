@@ -5,12 +5,8 @@
 //! itself; every way out goes through `power::end` or into the root filesystem's own init.
 
 #[path = "../../src/guest/mod.rs"]
-#[expect(
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "written for the library, which exports it"
-)]
+#[expect(unreachable_pub, unused_imports, reason = "written for the library, which exports it")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine writes, the init only reads"))]
 mod guest;
 
 mod app;
@@ -18,6 +14,7 @@ mod clock;
 mod console;
 mod dhcp;
 mod disks;
+mod grow;
 mod hosts;
 mod log;
 mod modules;
@@ -32,6 +29,7 @@ mod sntp;
 mod stop;
 mod superblock;
 mod sys;
+mod table;
 mod timesync;
 
 fn main() {

@@ -3,9 +3,10 @@
 //! Resolves no dependencies: the engine did when it wrote the list. Invariant: a module that
 //! cannot be loaded is logged and the others are loaded still.
 
+use fs_err as fs;
 use std::ffi::CString;
-use std::fs;
 use std::io;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::system::finit_module;
@@ -17,7 +18,15 @@ const COMPRESSED: i32 = 4;
 
 /// Loads what the file `list` names: a path and its parameters a line, `#` before a comment. No
 /// file is no modules.
-pub(crate) fn load(list: &str) {
+///
+/// Returns how long it took.
+pub(crate) fn load(list: &str) -> Duration {
+    let began = crate::clock::now();
+    all(list);
+    crate::clock::now().saturating_sub(began)
+}
+
+fn all(list: &str) {
     let text = match fs::read_to_string(list) {
         Ok(text) => text,
         Err(error) if list.is_empty() || error.kind() == io::ErrorKind::NotFound => return,

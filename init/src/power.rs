@@ -3,7 +3,7 @@
 //! The button is an input device (drivers/acpi/button.c) that evdev shows. Invariant: `end` does not
 //! return.
 
-use std::fs;
+use fs_err as fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};

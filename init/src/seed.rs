@@ -4,7 +4,7 @@
 //! Runs nothing out of it, and leaves network-config alone. Invariant: the volume is unmounted
 //! again.
 
-use std::fs;
+use fs_err as fs;
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, unmount};

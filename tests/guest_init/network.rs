@@ -38,7 +38,7 @@ fn dhcp_gives_an_address_and_gets_it_back() {
     println!(
         "with DHCP: ready after {} ms, modules {} ms, resident {} KiB",
         value(&serial, "info ready", "ms"),
-        value(&serial, "info modules", "ms"),
+        value(&serial, "info ready", "modules-ms"),
         value(&serial, "info ready", "rss-kib"),
     );
     machine.command("system_powerdown");

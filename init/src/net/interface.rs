@@ -3,10 +3,12 @@
 //! Invariant: while a lease lasts there is an UDP socket on its address and no packet socket, so
 //! that packets for the app do not wake the init.
 
+use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use std::{fs, io};
+
+use fs_err as fs;
 
 use super::netlink::Netlink;
 use super::packet;
