@@ -8,6 +8,7 @@ mod ends;
 mod machine;
 mod media;
 mod network;
+mod server;
 
 use machine::{Plan, parts, value};
 use vmimage::guest::OnExit;
