@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Since the machine started.
@@ -32,4 +33,15 @@ fn sys_random(bytes: &mut [u8; 4]) -> bool {
         rustix::fs::Mode::empty(),
     );
     open.is_ok_and(|file| rustix::io::read(&file, bytes) == Ok(4))
+}
+/// Some bits that differ from machine to machine and from call to call. No secrets: the kernel may
+/// have no entropy yet, and a read of /dev/urandom makes it gather some for a second or two
+/// (`try_to_generate_entropy` since Linux 5.18).
+pub(crate) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    match getrandom(&mut bytes, GetRandomFlags::INSECURE) {
+        Ok(4) => u32::from_ne_bytes(bytes),
+        // A kernel before 5.6 does not know the flag: the clock differs at least.
+        _ => now().subsec_nanos(),
+    }
 }

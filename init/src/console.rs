@@ -3,6 +3,7 @@
 //! Invariant: after `open`, input, output and errors are the console, where there is one.
 
 use std::fs;
+use fs_err as fs;
 
 use rustix::fs::{Mode, OFlags, open as open_file};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};

@@ -4,6 +4,7 @@
 //! first by name is taken and the other is logged.
 
 use std::fs;
+use fs_err as fs;
 use std::io::Read as _;
 use std::thread::sleep;
 use std::time::Duration;
@@ -87,6 +88,7 @@ pub(crate) fn mount(config: &Config) {
         let mut fitting = last.iter().filter(|device| fits(device, medium, iso));
         match fitting.next() {
             Some(device) => one(device, medium, iso),
+            Some(device) => one(device, medium, iso, config.grow && !iso),
             None => log::warn("no-disk", &[("label", &medium.label), ("path", &medium.path)]),
         }
         for other in fitting {
@@ -116,6 +118,27 @@ fn one(device: &Device, medium: &Medium, iso: bool) {
                 ("label", &device.found.label),
             ],
         ),
+fn one(device: &Device, medium: &Medium, iso: bool, grow: bool) {
+    if grow {
+        crate::grow::partition(device);
+    }
+    let flags = if iso { MountFlags::RDONLY } else { MountFlags::empty() } | MountFlags::NODEV;
+    let (source, path) = (device.path(), medium.path.as_str());
+    match mounts::at(&source, device.found.kind, path, flags, "") {
+        Ok(()) => {
+            log::info(
+                "mounted",
+                &[
+                    ("path", &path),
+                    ("device", &source),
+                    ("type", &device.found.kind),
+                    ("label", &device.found.label),
+                ],
+            );
+            if grow {
+                crate::grow::filesystem(device, path);
+            }
+        }
         Err(error) => {
             log::error("mount", &[("path", &path), ("device", &source), ("error", &error)])
         }

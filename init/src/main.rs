@@ -11,6 +11,8 @@
     unused_imports,
     reason = "written for the library, which exports it"
 )]
+#[expect(unreachable_pub, unused_imports, reason = "written for the library, which exports it")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine writes, the init only reads"))]
 mod guest;
 
 mod app;
@@ -18,6 +20,7 @@ mod clock;
 mod console;
 mod dhcp;
 mod disks;
+mod grow;
 mod hosts;
 mod log;
 mod modules;
@@ -32,6 +35,7 @@ mod sntp;
 mod stop;
 mod superblock;
 mod sys;
+mod table;
 mod timesync;
 
 fn main() {

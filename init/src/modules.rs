@@ -6,6 +6,10 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use fs_err as fs;
+use std::ffi::CString;
+use std::io;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::system::finit_module;
@@ -18,6 +22,15 @@ const COMPRESSED: i32 = 4;
 /// Loads what the file `list` names: a path and its parameters a line, `#` before a comment. No
 /// file is no modules.
 pub(crate) fn load(list: &str) {
+///
+/// Returns how long it took.
+pub(crate) fn load(list: &str) -> Duration {
+    let began = crate::clock::now();
+    all(list);
+    crate::clock::now().saturating_sub(began)
+}
+
+fn all(list: &str) {
     let text = match fs::read_to_string(list) {
         Ok(text) => text,
         Err(error) if list.is_empty() || error.kind() == io::ErrorKind::NotFound => return,

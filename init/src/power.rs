@@ -4,6 +4,7 @@
 //! return.
 
 use std::fs;
+use fs_err as fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};

@@ -4,6 +4,7 @@
 //! Invariant: returns only if it could not be done, and has said why.
 
 use std::fs;
+use fs_err as fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +14,7 @@ use rustix::mount::{MountFlags, mount_move};
 use rustix::process::{chdir, chroot};
 
 use crate::disks::{self, Device};
+use crate::grow;
 use crate::guest::Config;
 use crate::log;
 use crate::mounts;
@@ -32,12 +34,22 @@ pub(crate) fn change(config: &Config) {
     if let Err(error) = mounts::at(&path, device.found.kind, NEW, MountFlags::empty(), "") {
         return log::error("mount", &[("path", &NEW), ("device", &path), ("error", &error)]);
     }
+    if config.grow {
+        grow::partition(&device);
+    }
+    if let Err(error) = mounts::at(&path, device.found.kind, NEW, MountFlags::empty(), "") {
+        return log::error("mount", &[("path", &NEW), ("device", &path), ("error", &error)]);
+    }
+    if config.grow {
+        grow::filesystem(&device, NEW);
+    }
     log::info("root", &[("device", &path), ("init", &config.root_init)]);
     if let Err(error) = enter() {
         return log::error("root", &[("error", &error)]);
     }
     // Returns only if it failed.
     let error = Command::new(&config.root_init).exec();
+    let error = crate::sys::unmask(&mut Command::new(&config.root_init)).exec();
     log::error("root", &[("init", &config.root_init), ("error", &error)]);
 }
 
@@ -72,4 +84,8 @@ fn fits(device: &Device, root: &str) -> bool {
 fn partition(name: &str, key: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/sys/class/block/{name}/uevent")).ok()?;
     text.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix('=')?.to_owned()))
+}
+        return grow::partition_uuid(device).is_some_and(|own| own.eq_ignore_ascii_case(uuid));
+    }
+    Path::new(root) == Path::new(&device.path())
 }

@@ -40,6 +40,8 @@ enum Source {
 struct Run {
     config: Config,
     began: Duration,
+    /// How long the modules took.
+    loading: Duration,
     signals: OwnedFd,
     net: Net,
     time: TimeSync,
@@ -68,6 +70,7 @@ pub(crate) fn main() {
     power::catch_keys();
     let first = settings::first();
     modules::load(&first.modules);
+    let loading = modules::load(&first.modules);
     let config = settings::all(first);
     let seed = if config.seed { seed::read() } else { seed::Seed::default() };
     let hostname = match config.hostname.as_str() {
@@ -86,6 +89,7 @@ pub(crate) fn main() {
     let time = TimeSync::new(Vec::new(), config.ntp_interval);
     let (buttons, phase) = (Buttons::default(), Phase::Network { until });
     let mut run = Run { config, began, signals, net, time, buttons, app, phase };
+    let mut run = Run { config, began, loading, signals, net, time, buttons, app, phase };
     run.buttons.rescan();
     if run.buttons.count() == 0 && run.config.power_button != Ending::Ignore {
         log::warn("no-power-button", &[("hint", &"the modules button and evdev")]);
@@ -194,6 +198,7 @@ impl Run {
                     "ready",
                     &[
                         ("ms", &since),
+                        ("modules-ms", &self.loading.as_millis()),
                         ("uptime-ms", &now().as_millis()),
                         ("rss-kib", &console::memory()),
                         ("app", &self.app.path()),

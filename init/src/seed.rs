@@ -5,6 +5,7 @@
 //! again.
 
 use std::fs;
+use fs_err as fs;
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, unmount};

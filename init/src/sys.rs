@@ -119,3 +119,86 @@ pub(crate) fn kill_all(signal: rustix::process::Signal) {
     // SAFETY: takes two numbers. As the first process, -1 means all others (kill(2)).
     unsafe { libc::kill(-1, signal.as_raw()) };
 }
+
+/// Lets the program that `command` becomes have every signal: a mask is inherited, also by what
+/// the standard library starts.
+pub(crate) fn unmask(command: &mut std::process::Command) -> &mut std::process::Command {
+    use std::os::unix::process::CommandExt as _;
+    let unmask = || {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initializes the set before sigprocmask reads it.
+        let result = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut())
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: between fork and exec the closure calls async-signal-safe functions only
+    // (signal-safety(7)), and allocates nothing.
+    unsafe { command.pre_exec(unmask) }
+}
+
+/// `struct blkpg_partition` and `struct blkpg_ioctl_arg` of linux/blkpg.h.
+#[repr(C)]
+struct Partition {
+    start: i64,
+    length: i64,
+    number: i32,
+    names: [u8; 128],
+}
+
+#[repr(C)]
+struct Request {
+    operation: i32,
+    flags: i32,
+    length: i32,
+    data: *mut Partition,
+}
+
+/// BLKPG, and its BLKPG_RESIZE_PARTITION, of linux/blkpg.h.
+const BLKPG: libc::c_ulong = 0x1269;
+const RESIZE: i32 = 3;
+/// EXT4_IOC_RESIZE_FS of linux/ext4.h: _IOW('f', 16, __u64), which is the count of blocks.
+const EXT: libc::c_ulong = 0x4008_6610;
+/// BTRFS_IOC_RESIZE of linux/btrfs.h: _IOW(0x94, 3, struct btrfs_ioctl_vol_args).
+const BTRFS: libc::c_ulong = 0x5000_9403;
+
+fn result(value: i32) -> io::Result<()> {
+    if value == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Tells the kernel a partition's new length in bytes, though it is in use.
+pub(crate) fn resize_partition(
+    disk: &std::fs::File,
+    number: u32,
+    start: u64,
+    length: u64,
+) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let signed = |value: u64| i64::try_from(value).map_err(io::Error::other);
+    let (start, length) = (signed(start)?, signed(length)?);
+    let number = i32::try_from(number).map_err(io::Error::other)?;
+    let mut partition = Partition { start, length, number, names: [0; 128] };
+    let size = size_of::<Partition>() as i32;
+    let mut request =
+        Request { operation: RESIZE, flags: 0, length: size, data: &raw mut partition };
+    // SAFETY: both structures are those of the header and live until the call returns.
+    result(unsafe { libc::ioctl(disk.as_raw_fd(), BLKPG as _, &raw mut request) })
+}
+
+/// Lets a mounted ext4 have this many blocks.
+pub(crate) fn resize_ext(root: &std::fs::File, blocks: u64) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: the kernel reads the eight bytes of `blocks`, which live until the call returns.
+    result(unsafe { libc::ioctl(root.as_raw_fd(), EXT as _, &raw const blocks) })
+}
+
+/// Lets a mounted btrfs take all of its device.
+pub(crate) fn resize_btrfs(root: &std::fs::File) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    // struct btrfs_ioctl_vol_args: a number that is not used here, and a name of 4088 bytes.
+    let mut arguments = [0_u8; 4096];
+    arguments.iter_mut().skip(8).zip(b"max").for_each(|(to, byte)| *to = *byte);
+    // SAFETY: the kernel reads 4096 bytes, which is what `arguments` has.
+    result(unsafe { libc::ioctl(root.as_raw_fd(), BTRFS as _, arguments.as_ptr()) })
+}

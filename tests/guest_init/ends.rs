@@ -87,3 +87,18 @@ fn the_app_runs_as_told_and_orphans_are_reaped() {
     assert!(serial.contains("info fw-cfg key=env"), "{serial}");
     assert_eq!(Config::parse(&plan.config.to_text()).unwrap(), plan.config);
 }
+
+#[test]
+fn ctrl_alt_del_restarts_in_order() {
+    let plan = Plan::new(
+        "trap 'echo \"app: stops $((6 * 7))\"; exit 0' TERM\necho \"app: waits $((3 * 5))\"\n\
+         busybox sleep 1000 & wait\n",
+    );
+    let mut machine = plan.with("-nic none -no-reboot").start();
+    machine.wait("app: waits 15");
+    machine.command("sendkey ctrl-alt-delete");
+    let (_, serial) = machine.off();
+    assert!(serial.contains("info stop why=ctrl-alt-del end=reboot"), "{serial}");
+    assert!(serial.contains("app: stops 42"), "{serial}");
+    assert!(serial.contains("info end by=reboot"), "{serial}");
+}

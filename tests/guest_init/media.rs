@@ -114,3 +114,62 @@ fn a_seed_names_the_machine_and_hands_user_data_to_the_app() {
     let (_, serial) = plan.start().off();
     assert!(serial.contains("app: seeded i-7 1147"), "{serial}");
 }
+
+/// A GPT disk with one ext4 partition that holds a root filesystem: much smaller than the disk.
+fn small_root(disk: &Path, label: &str) {
+    let tree = tempfile::tempdir().unwrap();
+    for directory in ["bin", "dev", "proc", "sys", "run", "sbin"] {
+        fs::create_dir(tree.path().join(directory)).unwrap();
+    }
+    fs::copy("/bin/busybox", tree.path().join("bin/busybox")).unwrap();
+    let init = "#!/bin/busybox sh\n\
+        set -- $(/bin/busybox df -m / | /bin/busybox tail -n 1)\n\
+        /bin/busybox echo \"app: root of $(($2 > 200 && $2 < 256)) from $(($$ * 77))\"\n\
+        /bin/busybox mount -o remount,ro / && /bin/busybox poweroff -f\n";
+    fs::write(tree.path().join("sbin/init"), init).unwrap();
+    run("chmod", "coreutils", &["755", tree.path().join("sbin/init").to_str().unwrap()]);
+    fs::File::create(disk).unwrap().set_len(40 << 20).unwrap();
+    let name = disk.to_str().unwrap();
+    run("sgdisk", "gdisk", &["-n", "1:2048:67583", "-c", "1:root", name]);
+    let offset = "offset=1048576";
+    let from = tree.path().to_str().unwrap();
+    run(
+        "mke2fs",
+        "e2fsprogs",
+        &["-q", "-t", "ext4", "-L", label, "-E", offset, "-d", from, name, "32M"],
+    );
+    // The disk is made larger afterwards, as a cloud does: the backup header is no longer at its end.
+    fs::OpenOptions::new().write(true).open(disk).unwrap().set_len(256 << 20).unwrap();
+}
+
+#[test]
+fn a_root_filesystem_grows_to_its_disk_and_takes_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = directory.path().join("disk");
+    small_root(&disk, "slim-rootfs");
+    let mut plan = Plan::new("").with("-nic none -no-reboot");
+    plan = plan.with(&format!("-drive file={},format=raw,if=virtio", disk.display()));
+    plan.config.grow = true;
+    plan.command_line = "root=LABEL=slim-rootfs".into();
+    let (_, serial) = plan.start().off();
+    // The program of the root filesystem is the first process: its number is 1.
+    assert!(serial.contains("app: root of 1 from 77"), "{serial}");
+    assert!(serial.contains("info grown partition=vda1 bytes="), "{serial}");
+    // Foreign tools see one table at both ends, and a sound filesystem of the new size.
+    run("sgdisk", "gdisk", &["-v", disk.to_str().unwrap()]);
+    let told = Command::new("sgdisk").args(["-v", disk.to_str().unwrap()]).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("No problems found"), "{told}");
+    let part = directory.path().join("part");
+    let bytes = fs::read(&disk).unwrap();
+    fs::write(&part, &bytes[1 << 20..]).unwrap();
+    run("e2fsck", "e2fsprogs", &["-fn", part.to_str().unwrap()]);
+    // A second boot by PARTUUID finds nothing to do.
+    let uuid = Command::new("sgdisk").args(["-i", "1", disk.to_str().unwrap()]).output().unwrap();
+    let uuid = String::from_utf8_lossy(&uuid.stdout).into_owned();
+    let uuid = uuid.lines().find_map(|line| line.strip_prefix("Partition unique GUID: ")).unwrap();
+    plan.command_line = format!("root=PARTUUID={uuid}");
+    let (_, serial) = plan.start().off();
+    assert!(serial.contains("app: root of 1 from 77"), "{serial}");
+    assert!(!serial.contains("grow"), "{serial}");
+}

@@ -7,6 +7,12 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use std::{fs, io};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use fs_err as fs;
 
 use super::netlink::Netlink;
 use super::packet;
@@ -56,6 +62,8 @@ pub(super) struct Interface {
     /// It has a static address.
     pub(super) fixed: bool,
     mac: [u8; 6],
+    /// As `hurry` saw it last.
+    up: bool,
     client: Option<Client>,
     socket: Option<Socket>,
 }
@@ -68,6 +76,7 @@ enum Socket {
 impl Interface {
     pub(super) fn new(name: String, index: u32, mac: [u8; 6]) -> Self {
         Self { name, index, fixed: false, mac, client: None, socket: None }
+        Self { name, index, fixed: false, mac, up: false, client: None, socket: None }
     }
 
     /// Sets the static addresses and routes that name this interface.
@@ -124,6 +133,15 @@ impl Interface {
         if let (Some(client), Ok("1\n")) = (&mut self.client, up.as_deref()) {
             client.hurry(now);
         }
+    /// The link has changed: where it came up, what was sent before went nowhere. The carrier tells
+    /// that too early: packets pass once the state is "up" (Documentation/networking/operstates).
+    pub(super) fn hurry(&mut self, now: Duration) {
+        let state = fs::read_to_string(format!("/sys/class/net/{}/operstate", self.name));
+        let up = matches!(state.as_deref().map(str::trim_end), Ok("up" | "unknown"));
+        if let (Some(client), true, false) = (&mut self.client, up, self.up) {
+            client.hurry(now);
+        }
+        self.up = up;
     }
 
     pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
