@@ -157,4 +157,31 @@ fn a_dos_record_is_known_by_its_texts() {
     assert_eq!(found.records[0].code, Code::Dos);
     // mkfs.fat's sector says itself that it is none.
     assert_eq!((found.records[1].code, found.disk.bios), (Code::NotBootable, Answer::No));
+    // The same FAT without it: a jump over the parameters to zeros.
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[62..510].fill(0);
+    let found = boot_of(bytes);
+    assert_eq!((found.records.len(), found.disk.bios), (0, Answer::No));
+}
+
+#[test]
+fn extlinux_is_syslinux_on_another_filesystem() {
+    let desk = tempfile::tempdir().unwrap();
+    let (part, file) = (desk.path().join("part"), desk.path().join("disk"));
+    fat(&part, 4, &[]);
+    tool::run("syslinux", "syslinux", &["-i", &path(&part)]);
+    let tree = desk.path().join("tree");
+    fs::create_dir_all(tree.join("boot/extlinux")).unwrap();
+    let program = path(&tree.join("boot/extlinux/ldlinux.sys"));
+    tool::run("mtools", "mcopy", &["-i", &path(&part), "::/ldlinux.sys", &program]);
+    fs::write(tree.join("boot/extlinux/extlinux.conf"), "label debian\n linux /k\n").unwrap();
+    let arguments = ["-q", "-t", "ext2", "-d", &path(&tree), &path(&file), "4M"];
+    tool::run("e2fsprogs", "mke2fs", &arguments);
+    assert_eq!(boot(&file).disk.bios, Answer::No);
+    // extlinux needs a mounted filesystem; its sector is that of syslinux.
+    with_code(&file, &fs::read(&part).unwrap()[..512]);
+    let found = boot(&file);
+    assert_eq!((found.disk.bios, found.records[0].code), (Answer::Yes, Code::Extlinux));
+    assert_eq!(found.records[0].version, Some(syslinux_version()));
+    assert_eq!(found.menus[0].entries, ["debian"]);
 }
