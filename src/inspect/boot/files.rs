@@ -33,9 +33,6 @@ const DEPTH: usize = 5;
 /// Of each kind, in all filesystems together.
 const TOLD: usize = 64;
 
-/// Larger menus and smaller kernels do not exist.
-const SMALLEST: u64 = 512;
-
 /// What was seen beside the lists.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -133,10 +130,9 @@ fn look(file: &File<'_>, boot: &mut Boot, seen: &mut Seen) {
             seen.uefi.push(program.machine);
         }
         add(&mut boot.programs, Program { place, path, ..program });
-    } else if bytes.len() >= SMALLEST {
-        if let Some(kernel) = kernel::look(&file.source) {
-            return add(&mut boot.kernels, Kernel { place, path, ..kernel });
-        }
+    } else if let Some(kernel) = kernel::look(&file.source) {
+        add(&mut boot.kernels, Kernel { place, path, ..kernel });
+    } else {
         let parts = kernel::initrd(bytes);
         // Anything may be packed; an archive that is not needs no name.
         if parts.first() == Some(&"cpio") || (!parts.is_empty() && file.name.starts_with("init")) {

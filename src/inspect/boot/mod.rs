@@ -48,6 +48,10 @@ pub(super) fn look(medium: &Arc<dyn SectorSource>, view: &View) -> Boot {
         };
         if let Some(record) = &mut record {
             record.version.clone_from(&files.syslinux);
+            // One program with one sector; on these filesystems people call it extlinux.
+            if record.code == Code::Syslinux && !matches!(kind, "" | "vfat") {
+                record.code = Code::Extlinux;
+            }
         }
         boot.records.extend(record);
         seen.push((volume, kind, files));

@@ -33,8 +33,13 @@ const TEXTS: [(&[u8], Code); 7] = [
 /// What the sector at byte `at` is; none if there is no code.
 pub(super) fn look(medium: Bytes<'_>, at: u64, place: &str) -> Option<Record> {
     let bytes = medium.some(at, SECTOR);
-    if bytes.get(SECTOR - 2..)? != [0x55, 0xaa] || bytes.get(..CODE)?.iter().all(|byte| *byte == 0)
-    {
+    // A filesystem's sector jumps over its parameters; a jump to zeros is no code.
+    let from = match *bytes.first_chunk()? {
+        [0xeb, over] => 2 + usize::from(over),
+        _ => 0,
+    };
+    let empty = bytes.get(from..CODE)?.iter().all(|byte| *byte == 0);
+    if empty || bytes.get(SECTOR - 2..)? != [0x55, 0xaa] {
         return None;
     }
     let mut record = Record {
