@@ -79,6 +79,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::format",
         ],
     ),
+    ("run", &["engine::base", "engine::view"]),
     ("controller", &["units", "manifest", "api", "report", "metrics"]),
     (
         "cli",
@@ -104,6 +105,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::stage",
             "oci",
             "sandbox",
+            "run",
         ],
     ),
     ("metrics", &[]),

@@ -54,6 +54,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// How long all of it may take.
     pub timeout: Option<Duration>,
+    /// Whether the machine may write to files that stay: then QEMU is asked to end and closes them.
+    pub writes: bool,
     /// The socket that the command names.
     pub monitor: Option<PathBuf>,
     /// A file for a picture of the screen, and one for the pixmap it is made of. It is taken when the
@@ -126,7 +128,7 @@ pub fn session(plan: &Plan, watch: &dyn Watch) -> Result<Report, Error> {
         }
         done += 1;
     }
-    session.qemu.stop()?;
+    session.qemu.stop(plan.writes)?;
     let (last, pictured) = (session.console.last_lines(LINES), session.pictured);
     Ok(Report { outcome, done, last, pictured })
 }
@@ -282,9 +284,12 @@ impl Qemu {
         self.child.try_wait().map_err(|e| Error::io("waiting for QEMU", e))
     }
 
-    /// Ends it: it is asked first, so that it closes its files.
-    fn stop(&mut self) -> Result<(), Error> {
-        if self.ended()?.is_none()
+    /// Ends it; where files stay, it is asked first and closes them.
+    fn stop(&mut self, gently: bool) -> Result<(), Error> {
+        if !gently {
+            // Fails where it has ended.
+            let _ = self.child.kill();
+        } else if self.ended()?.is_none()
             && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
         {
             // It may have ended in between.

@@ -17,6 +17,10 @@ use crate::run::{
 
 const MIB: u64 = 1 << 20;
 
+/// SeaBIOS reads nothing from a shorter disk but on IDE and in a floppy drive (measured: 512 bytes are
+/// not read from AHCI and virtio, 1 MiB is).
+const SHORT: u64 = MIB;
+
 /// Memory where nothing is said, MiB.
 const MEMORY: u64 = 512;
 
@@ -72,7 +76,7 @@ impl<'a> Chosen<'a> {
         };
         let start = self.start(architecture, subject, direct.is_some(), output)?;
         let memory = flags.memory.or(machine.map(|machine| machine.memory.0));
-        let disks = subject.map(|subject| self.disk(architecture, subject)).transpose()?;
+        let disks = subject.map(|subject| self.disk(&start, architecture, subject)).transpose()?;
         Ok(Machine {
             accelerated: self.accelerated(architecture, &program)?,
             program,
@@ -133,7 +137,12 @@ impl<'a> Chosen<'a> {
         })
     }
 
-    fn disk(&self, architecture: Architecture, subject: &Subject) -> Result<Disk, Failure> {
+    fn disk(
+        &self,
+        start: &Start,
+        architecture: Architecture,
+        subject: &Subject,
+    ) -> Result<Disk, Failure> {
         let flags = &self.args.machine;
         if flags.write && subject.copy {
             let message =
@@ -149,7 +158,9 @@ impl<'a> Chosen<'a> {
             DiskBus::Nvme => Bus::Nvme,
             DiskBus::Virtio => Bus::Virtio,
         });
+        let short = subject.len < SHORT && !cd && *start == Start::Bios;
         let fitting = match architecture {
+            _ if short && subject.sector_size == 512 => Bus::Ide,
             _ if subject.sector_size != 512 && !cd => Bus::Virtio,
             Architecture::Arm64 if cd => Bus::VirtioScsi,
             Architecture::Arm64 => Bus::Virtio,
@@ -159,6 +170,7 @@ impl<'a> Chosen<'a> {
         let said = said.map(|bus| match bus {
             Bus::Virtio if cd => Bus::VirtioScsi,
             Bus::Nvme if cd => fitting,
+            _ if short => fitting,
             bus => bus,
         });
         Ok(Disk {

@@ -49,6 +49,8 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<u8, Failures> {
         command,
         leash: [LEASH.into(), std::process::id().to_string().into(), "--".into()].into(),
         timeout: args.watch.timeout.or((!args.watch.expect.is_empty()).then_some(PATIENCE)),
+        // What is behind --, nobody knows.
+        writes: args.machine.write || !args.more.is_empty(),
         monitor: machine.monitor.clone(),
         screenshot: args.watch.screenshot.clone().map(|path| (path, directory.file("screen.ppm"))),
         steps,

@@ -36,6 +36,8 @@ pub(super) struct Subject {
     pub(super) cd: bool,
     /// Bytes of a sector.
     pub(super) sector_size: u64,
+    /// Bytes of the disk.
+    pub(super) len: u64,
     /// How the disk in it can be started.
     pub(super) ways: Ways,
     /// What the document says; none for an image.
@@ -107,6 +109,7 @@ impl Around<'_> {
             format: opened.image.format(),
             cd: iso,
             sector_size: found.sector_size.max(512),
+            len: disk.len(),
             ways: found,
             document: None,
             copy: !direct,
@@ -149,6 +152,7 @@ impl Around<'_> {
             format: chosen.and_then(format).unwrap_or(FormatName::Raw),
             cd,
             sector_size: sector_size(prepared),
+            len: disk.len(),
             ways: found,
             document: Some(said(prepared)),
             copy: true,
