@@ -233,7 +233,8 @@ pub struct Machine {
     pub display: String,
     /// Where the serial line leads.
     pub line: Line,
-    /// A file that takes a copy of what the serial line carries.
+    /// A file that takes a copy of what the serial line carries; where somebody reads the line, it is
+    /// theirs to keep.
     pub log: Option<PathBuf>,
     /// The socket of QEMU's machine protocol, where keys or pictures are wanted.
     pub monitor: Option<PathBuf>,

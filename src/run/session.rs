@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -54,6 +54,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// How long all of it may take.
     pub timeout: Option<Duration>,
+    /// A file that takes what was read of the serial line: QEMU's own copy may lag behind it.
+    pub log: Option<PathBuf>,
     /// Whether the machine may write to files that stay: then QEMU is asked to end and closes them.
     pub writes: bool,
     /// The socket that the command names.
@@ -101,12 +103,14 @@ pub struct Report {
 
 /// Starts the machine and goes through the steps.
 pub fn session(plan: &Plan, watch: &dyn Watch) -> Result<Report, Error> {
+    let log = log(plan)?;
     let mut session = Session {
         plan,
         watch,
         terminal: Terminal::kept(),
         qemu: Qemu::start(plan)?,
         console: Console::default(),
+        log,
         end: plan.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
         monitor: None,
         pictured: false,
@@ -141,6 +145,7 @@ struct Session<'a> {
     #[expect(dead_code, reason = "it acts when it is dropped")]
     terminal: Option<Terminal>,
     console: Console,
+    log: Option<fs::File>,
     end: Option<Instant>,
     monitor: Option<Qmp>,
     pictured: bool,
@@ -215,6 +220,10 @@ impl Session<'_> {
             return Ok(false);
         }
         self.console.push(bytes);
+        if let Some(log) = &mut self.log {
+            log.write_all(bytes)
+                .map_err(|e| Error::io("writing what the serial line carries", e))?;
+        }
         self.watch.serial(bytes)?;
         Ok(true)
     }
@@ -255,6 +264,13 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// The file for the serial line; on the terminal QEMU writes it.
+fn log(plan: &Plan) -> Result<Option<fs::File>, Error> {
+    let path = plan.log.as_ref().filter(|_| !plan.steps.is_empty());
+    let create = |path| fs::File::create(path).map_err(|e| Error::io("--serial", e));
+    path.map(create).transpose()
 }
 
 fn written(path: &Path, bytes: &[u8]) -> Result<(), Error> {

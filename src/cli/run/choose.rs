@@ -89,7 +89,7 @@ impl<'a> Chosen<'a> {
             direct,
             display: flags.display.clone(),
             line: self.line,
-            log: self.args.watch.serial.clone(),
+            log: self.args.watch.serial.clone().filter(|_| self.line == Line::Terminal),
             monitor: self.monitor.clone(),
             more: self.args.more.clone(),
         })

@@ -51,6 +51,7 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<u8, Failures> {
         timeout: args.watch.timeout.or((!args.watch.expect.is_empty()).then_some(PATIENCE)),
         // What is behind --, nobody knows.
         writes: args.machine.write || !args.more.is_empty(),
+        log: args.watch.serial.clone(),
         monitor: machine.monitor.clone(),
         screenshot: args.watch.screenshot.clone().map(|path| (path, directory.file("screen.ppm"))),
         steps,
