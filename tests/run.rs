@@ -295,6 +295,53 @@ fn print_runs_nothing() {
 }
 
 #[test]
+fn the_machine_follows_from_what_is_inside() {
+    let desk = Desk::new();
+    let printed =
+        |arguments: &[&str]| desk.ended_with(0, &[&["run", "--print"], arguments].concat()).out;
+    desk.document(
+        "  disk:\n    partitionTable: GPT\n    sectorSize: 4096\n    partitions:\n    - {name: esp, type: esp, \
+         size: 4Mi, filesystem: {type: vfat}, contents: [{file: {path: /EFI/BOOT/BOOTAA64.EFI, text: a}}]}",
+    );
+    desk.ended_with(0, &["build", "-f", "one.yaml"]);
+    for name in ["AAVMF_CODE.fd", "AAVMF_VARS.fd"] {
+        desk.write(name, "");
+    }
+    let arm = printed(&["one.raw", "--firmware-dir", "."]);
+    for part in [
+        "qemu-system-aarch64 ",
+        "-machine virt -accel tcg -cpu cortex-a57 ",
+        "file.filename=./AAVMF_CODE.fd ",
+        "-device virtio-blk-pci,drive=disk0,logical_block_size=4096,physical_block_size=4096,bootindex=0 ",
+    ] {
+        assert!(arm.contains(part), "{part}: {arm}");
+    }
+    // An ISO is a CD, unless it is told to be a stick. Nothing in it starts.
+    desk.document(
+        "  iso: {volumeId: A, contents: [{file: {path: /a, text: a}}]}\n  formats: [{type: iso}]",
+    );
+    desk.ended_with(0, &["build", "-f", "one.yaml"]);
+    for what in ["one.iso", "one.yaml"] {
+        let cd = printed(&[what]);
+        assert!(
+            cd.contains("media=cdrom,readonly=on,file.driver=file,file.filename=one.iso "),
+            "{cd}"
+        );
+        assert!(cd.contains("-device ide-cd,bus=ide.0,drive=disk0,bootindex=0 "), "{cd}");
+        let stick = printed(&[what, "--no-cd", "--bus", "usb"]);
+        assert!(stick.contains("snapshot=on"), "{stick}");
+        assert!(
+            stick.contains("-device usb-storage,bus=usb.0,drive=disk0,bootindex=0 "),
+            "{stick}"
+        );
+    }
+    // A kernel needs no disk.
+    let kernel = printed(&["--kernel", "k", "--initrd", "i", "--append", "a b", "--arch", "i386"]);
+    assert!(kernel.starts_with("qemu-system-i386 ") && !kernel.contains("-drive"), "{kernel}");
+    assert!(kernel.contains("-kernel k -initrd i -append 'a b' "), "{kernel}");
+}
+
+#[test]
 fn writes_stay_only_when_asked() {
     let desk = Desk::new();
     // INT 13h, AX=0301h: writes the sector at 7c00h to the second sector of the disk it came from, then

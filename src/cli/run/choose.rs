@@ -47,7 +47,7 @@ impl<'a> Chosen<'a> {
         if args.machine.memory.is_some_and(|memory| memory.get() < MIB) {
             return refused("--memory: a machine has at least 1Mi");
         }
-        let monitored = keys || args.watch.screenshot.is_some();
+        let monitored = (keys || args.watch.screenshot.is_some()) && !args.watch.print;
         Ok(Self {
             args,
             line: if steps.is_empty() { Line::Terminal } else { Line::Watched },

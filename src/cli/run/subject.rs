@@ -117,8 +117,9 @@ impl Around<'_> {
         };
         if !direct {
             subject.format = FormatName::Raw;
-            subject.path = self.directory.file("disk.raw");
+            subject.path = PathBuf::from("disk.raw");
             if !self.only_print {
+                subject.path = self.directory.file("disk.raw");
                 subject._files.push(self.raw(&disk, &subject.path)?);
             }
         }
