@@ -360,6 +360,41 @@ fn writes_stay_only_when_asked() {
     assert_eq!(fs::read(desk.path("a.raw")).unwrap()[512..1024], disk[..512]);
 }
 
+/// A real Linux kernel with an initramfs whose shell multiplies.
+#[test]
+fn a_kernel_is_started() {
+    let desk = Desk::new();
+    let built =
+        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/guest/build")).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let kernel = Path::new(String::from_utf8(built.stdout).unwrap().trim()).join("vmlinuz");
+    let init = "#!/bin/busybox sh\necho $((123 * 457))\n/bin/busybox poweroff -f\n";
+    for (name, init) in [("good", init), ("zero", "")] {
+        let root = desk.path(name);
+        fs::create_dir_all(root.join("bin")).unwrap();
+        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap_or_else(|e| {
+            panic!("{e}; apt-get install busybox-static");
+        });
+        fs::write(root.join("init"), init).unwrap();
+        let pack = "chmod 755 init && find . | cpio --quiet -o -H newc >../$0.cpio";
+        let packed = Command::new("sh").args(["-c", pack, name]).current_dir(&root).status();
+        assert!(packed.unwrap().success(), "apt-get install cpio");
+    }
+    let run = |initrd: &str, timeout: &str| {
+        let kernel = kernel.to_str().unwrap();
+        let append = "console=ttyS0 quiet panic=-1";
+        let mut arguments = vec!["run", "--kernel", kernel, "--initrd", initrd, "--append", append];
+        arguments.extend(["--expect", r"^56211\n", "--timeout", timeout, "--", "-no-reboot"]);
+        desk.ran(&arguments)
+    };
+    let ran = run("good.cpio", "90s");
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    // Without its script the kernel panics, and the machine goes off.
+    let ran = run("zero.cpio", "90s");
+    assert_eq!(ran.code, Some(6), "{}", ran.err);
+    assert!(ran.err.contains("Kernel panic"), "{}", ran.err);
+}
+
 /// A run that waits for what never comes, and its QEMU, which has come far enough to show the sum.
 fn waiting(desk: &Desk) -> (Child, u32) {
     desk.sum("a.raw");
