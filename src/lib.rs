@@ -22,6 +22,8 @@ pub mod oci;
 pub mod publish;
 pub mod report;
 #[cfg(feature = "cli")]
+pub mod run;
+#[cfg(feature = "cli")]
 pub mod sandbox;
 #[cfg(feature = "cli")]
 pub mod sources;

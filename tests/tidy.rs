@@ -86,6 +86,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::format",
         ],
     ),
+    ("run", &["engine::base", "engine::view"]),
     ("controller", &["units", "manifest", "api", "report", "metrics"]),
     (
         "cli",
@@ -111,6 +112,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::stage",
             "oci",
             "sandbox",
+            "run",
         ],
     ),
     ("metrics", &[]),

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::image::args::{
     self as image, CompareArgs, ConvertArgs, DigestArgs, MeasureArgs, ResizeArgs, SourceFlags,
 };
+use super::run::args::{self as run, LeashArgs, RunArgs};
 use super::sources::{DeskFlags, ReachFlags};
 use super::tree::args::{self as tree, CatArgs, DiffArgs, ExtractArgs, LsArgs};
 use crate::manifest::Override;
@@ -22,8 +23,10 @@ Examples:
   vmimage inspect hello.qcow2              what an image file holds
   vmimage convert --from raw a.raw a.vmdk  the same disk in another format
   vmimage ls -l hello.qcow2:root/etc       files inside of it
+  vmimage run hello.yaml                   boot it in QEMU
 
-Exit status: 0 done, 2 wrong usage, 3 images differ, 4 an image leaks room, 65 the document or what
+Exit status: 0 done, 2 wrong usage, 3 images differ, 4 an image leaks room, 5 a machine
+did not show in time what was expected, 6 it went off before, 65 the document or what
 is asked for is not valid, 66 an input is missing or wrong, 67 no room, 70 a defect of vmimage, 74 reading or writing failed, 77 a source that the rules refuse, 130 interrupted.";
 
 const BUILD_EXAMPLES: &str = "\
@@ -75,7 +78,7 @@ Examples:
 /// Builds bootable virtual-machine images from VMImage documents.
 ///
 /// The same document gives the same bytes here and in a cluster. Needs no root, no loop device
-/// and no other program.
+/// and no other program; run alone needs QEMU.
 #[derive(Debug, Parser)]
 #[command(name = "vmimage", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(super) struct Cli {
@@ -153,6 +156,9 @@ pub(super) enum Verb {
     /// Tell which files of two images differ
     #[command(after_help = tree::DIFF_EXAMPLES)]
     Diff(DiffArgs),
+    /// Boot an image or a document in QEMU
+    #[command(after_help = run::EXAMPLES)]
+    Run(Box<RunArgs>),
     /// Print what a field of a document means
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
@@ -161,6 +167,9 @@ pub(super) enum Verb {
     Completions(CompletionsArgs),
     /// Build and publish one target inside the build pod (not for desks)
     Builder(BuilderArgs),
+    /// What QEMU ends with; started by run alone
+    #[command(hide = true)]
+    Leash(LeashArgs),
     /// What a script of a document runs in; started by build alone
     #[command(hide = true)]
     Sandbox(SandboxArgs),

@@ -4,7 +4,7 @@
 //! name before every file is complete.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -58,12 +58,28 @@ fn scripts(args: &BuildArgs, output: &Output) -> Result<Scripts, Failure> {
     if !args.allow_scripts {
         return Ok(Scripts::Refused);
     }
-    let (images, interrupt) = (args.script_image.clone(), Interrupt::listen()?);
-    Ok(Scripts::Allowed(Allowed { images, interrupt, output: output.clone() }))
+    Ok(scripts_of(true, &args.script_image, &Interrupt::listen()?, output))
+}
+
+/// What becomes of scripts where signals are listened to already.
+pub(super) fn scripts_of(
+    allowed: bool,
+    images: &[PathBuf],
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Scripts {
+    match allowed {
+        false => Scripts::Refused,
+        true => Scripts::Allowed(Allowed {
+            images: images.to_vec(),
+            interrupt: interrupt.clone(),
+            output: output.clone(),
+        }),
+    }
 }
 
 /// The documents of the file, or the one that is asked for, all accepted.
-fn accepted(
+pub(super) fn accepted(
     file: &Path,
     set: &[Override],
     name: Option<&str>,

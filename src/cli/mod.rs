@@ -22,6 +22,7 @@ mod interrupt;
 mod output;
 mod pod;
 mod progress;
+mod run;
 mod schema;
 mod scripts;
 mod sources;
@@ -46,6 +47,12 @@ pub const DIFFERENT: u8 = 3;
 
 /// The exit code of `check` for images that are sound but lose room.
 pub const LEAKS: u8 = 4;
+
+/// The exit code of `run` for a machine that did not show in time what was expected.
+pub const TIMED_OUT: u8 = 5;
+
+/// The exit code of `run` for a machine that went off before it showed what was expected.
+pub const ENDED: u8 = 6;
 
 /// Runs the program with this command line and returns its exit code.
 #[must_use]
@@ -78,9 +85,11 @@ fn dispatch(cli: Cli) -> u8 {
         Verb::Cat(args) => tree::cat::run(&args, &output).map(|()| 0),
         Verb::Extract(args) => tree::extract::run(&args, &output).map(|()| 0),
         Verb::Diff(args) => tree::diff::run(&args, &output),
+        Verb::Run(args) => run::run(&args, &output),
         Verb::Explain(args) => explain::run(&args, &output).map(|()| 0),
         Verb::Completions(args) => completions::run(&args, &output).map(|()| 0),
         Verb::Builder(args) => pod::run(args),
+        Verb::Leash(args) => Ok(run::leash(&args)),
         Verb::Sandbox(args) => Ok(scripts::sandbox(args.stage)),
     };
     result.unwrap_or_else(|failures| {

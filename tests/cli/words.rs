@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use crate::support::{Desk, document};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "build",
     "check",
     "inspect",
+    "run",
     "convert",
     "compare",
     "measure",
