@@ -48,8 +48,6 @@ impl App {
             return Err(io::Error::other("no app is configured"));
         }
         let mut command = Command::new(&config.app);
-        // The standard library gives the child an empty signal mask. Its own process group lets a
-        // stop reach what it started, too.
         // Its own process group lets a stop reach what it started, too.
         command.args(&config.arg).env_clear().current_dir(&config.directory).process_group(0);
         command.envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")]);
@@ -61,7 +59,6 @@ impl App {
         }
         self.starts += 1;
         self.started = now;
-        let child = command.spawn()?;
         let child = crate::sys::unmask(&mut command).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         self.running = pid;

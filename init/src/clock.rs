@@ -15,25 +15,6 @@ pub(crate) fn now() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Some bits that differ from machine to machine and from call to call.
-pub(crate) fn random() -> u32 {
-    let mut bytes = [0; 4];
-    match sys_random(&mut bytes) {
-        true => u32::from_ne_bytes(bytes),
-        // Early in a boot without an entropy source: the clock differs at least.
-        false => now().subsec_nanos(),
-    }
-}
-
-fn sys_random(bytes: &mut [u8; 4]) -> bool {
-    // /dev/urandom never blocks, and needs no more than devtmpfs.
-    let open = rustix::fs::open(
-        "/dev/urandom",
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-        rustix::fs::Mode::empty(),
-    );
-    open.is_ok_and(|file| rustix::io::read(&file, bytes) == Ok(4))
-}
 /// Some bits that differ from machine to machine and from call to call. No secrets: the kernel may
 /// have no entropy yet, and a read of /dev/urandom makes it gather some for a second or two
 /// (`try_to_generate_entropy` since Linux 5.18).

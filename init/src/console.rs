@@ -2,7 +2,6 @@
 //!
 //! Invariant: after `open`, input, output and errors are the console, where there is one.
 
-use std::fs;
 use fs_err as fs;
 
 use rustix::fs::{Mode, OFlags, open as open_file};

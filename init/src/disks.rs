@@ -3,7 +3,6 @@
 //! Invariant: a device is mounted only if its label is the one asked for; where two have it, the
 //! first by name is taken and the other is logged.
 
-use std::fs;
 use fs_err as fs;
 use std::io::Read as _;
 use std::thread::sleep;
@@ -87,7 +86,6 @@ pub(crate) fn mount(config: &Config) {
     for (medium, iso) in wanted {
         let mut fitting = last.iter().filter(|device| fits(device, medium, iso));
         match fitting.next() {
-            Some(device) => one(device, medium, iso),
             Some(device) => one(device, medium, iso, config.grow && !iso),
             None => log::warn("no-disk", &[("label", &medium.label), ("path", &medium.path)]),
         }
@@ -105,19 +103,6 @@ fn fits(device: &Device, medium: &Medium, iso: bool) -> bool {
     }
 }
 
-fn one(device: &Device, medium: &Medium, iso: bool) {
-    let flags = if iso { MountFlags::RDONLY } else { MountFlags::empty() } | MountFlags::NODEV;
-    let (source, path) = (device.path(), medium.path.as_str());
-    match mounts::at(&source, device.found.kind, path, flags, "") {
-        Ok(()) => log::info(
-            "mounted",
-            &[
-                ("path", &path),
-                ("device", &source),
-                ("type", &device.found.kind),
-                ("label", &device.found.label),
-            ],
-        ),
 fn one(device: &Device, medium: &Medium, iso: bool, grow: bool) {
     if grow {
         crate::grow::partition(device);

@@ -3,7 +3,6 @@
 //!
 //! Invariant: a file is never seen half-written, and one that is already right is not touched.
 
-use std::{fs, io};
 use std::io;
 
 use fs_err as fs;

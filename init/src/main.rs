@@ -5,12 +5,6 @@
 //! itself; every way out goes through `power::end` or into the root filesystem's own init.
 
 #[path = "../../src/guest/mod.rs"]
-#[expect(
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "written for the library, which exports it"
-)]
 #[expect(unreachable_pub, unused_imports, reason = "written for the library, which exports it")]
 #[cfg_attr(not(test), expect(dead_code, reason = "the engine writes, the init only reads"))]
 mod guest;

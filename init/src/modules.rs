@@ -3,9 +3,6 @@
 //! Resolves no dependencies: the engine did when it wrote the list. Invariant: a module that
 //! cannot be loaded is logged and the others are loaded still.
 
-use std::ffi::CString;
-use std::fs;
-use std::io;
 use fs_err as fs;
 use std::ffi::CString;
 use std::io;
@@ -21,7 +18,6 @@ const COMPRESSED: i32 = 4;
 
 /// Loads what the file `list` names: a path and its parameters a line, `#` before a comment. No
 /// file is no modules.
-pub(crate) fn load(list: &str) {
 ///
 /// Returns how long it took.
 pub(crate) fn load(list: &str) -> Duration {

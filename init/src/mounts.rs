@@ -2,7 +2,6 @@
 //!
 //! Invariant: at the end no filesystem of a disk is left mounted for writing.
 
-use std::fs;
 use fs_err as fs;
 use std::os::unix::fs::symlink;
 

@@ -3,7 +3,6 @@
 //! The button is an input device (drivers/acpi/button.c) that evdev shows. Invariant: `end` does not
 //! return.
 
-use std::fs;
 use fs_err as fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 

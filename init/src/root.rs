@@ -3,7 +3,6 @@
 //!
 //! Invariant: returns only if it could not be done, and has said why.
 
-use std::fs;
 use fs_err as fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -31,9 +30,6 @@ pub(crate) fn change(config: &Config) {
         return log::error("no-root", &[("root", &config.root), ("waited-s", &config.disk_wait)]);
     };
     let path = device.path();
-    if let Err(error) = mounts::at(&path, device.found.kind, NEW, MountFlags::empty(), "") {
-        return log::error("mount", &[("path", &NEW), ("device", &path), ("error", &error)]);
-    }
     if config.grow {
         grow::partition(&device);
     }
@@ -48,7 +44,6 @@ pub(crate) fn change(config: &Config) {
         return log::error("root", &[("error", &error)]);
     }
     // Returns only if it failed.
-    let error = Command::new(&config.root_init).exec();
     let error = crate::sys::unmask(&mut Command::new(&config.root_init)).exec();
     log::error("root", &[("init", &config.root_init), ("error", &error)]);
 }
@@ -74,17 +69,6 @@ fn fits(device: &Device, root: &str) -> bool {
         return device.found.uuid.eq_ignore_ascii_case(uuid);
     }
     if let Some(uuid) = root.strip_prefix("PARTUUID=") {
-        return partition(&device.name, "PARTUUID")
-            .is_some_and(|own| own.eq_ignore_ascii_case(uuid));
-    }
-    Path::new(root) == Path::new(&device.path())
-}
-
-/// A value of /sys/class/block/NAME/uevent. PARTUUID stands there since Linux 6.9 only.
-fn partition(name: &str, key: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/sys/class/block/{name}/uevent")).ok()?;
-    text.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix('=')?.to_owned()))
-}
         return grow::partition_uuid(device).is_some_and(|own| own.eq_ignore_ascii_case(uuid));
     }
     Path::new(root) == Path::new(&device.path())

@@ -69,7 +69,6 @@ pub(crate) fn main() {
     };
     power::catch_keys();
     let first = settings::first();
-    modules::load(&first.modules);
     let loading = modules::load(&first.modules);
     let config = settings::all(first);
     let seed = if config.seed { seed::read() } else { seed::Seed::default() };
@@ -88,7 +87,6 @@ pub(crate) fn main() {
     let until = now() + Duration::from_secs(config.dhcp_wait.into());
     let time = TimeSync::new(Vec::new(), config.ntp_interval);
     let (buttons, phase) = (Buttons::default(), Phase::Network { until });
-    let mut run = Run { config, began, signals, net, time, buttons, app, phase };
     let mut run = Run { config, began, loading, signals, net, time, buttons, app, phase };
     run.buttons.rescan();
     if run.buttons.count() == 0 && run.config.power_button != Ending::Ignore {

@@ -4,7 +4,6 @@
 //! Runs nothing out of it, and leaves network-config alone. Invariant: the volume is unmounted
 //! again.
 
-use std::fs;
 use fs_err as fs;
 use std::time::Duration;
 

@@ -3,7 +3,6 @@
 //!
 //! Invariant: a value that is none is logged with its place, and everything else counts.
 
-use std::fs;
 use fs_err as fs;
 
 use crate::guest::{Config, command_line};

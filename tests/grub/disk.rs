@@ -127,10 +127,6 @@ pub(crate) const PC: Machine<'_> = Machine { machine: "pc", bus: "ide", serial: 
 
 /// Boots `disk` until the serial line has carried `text`; all of the line.
 pub(crate) fn shows(machine: Machine<'_>, disk: &[u8], text: &str) -> String {
-    if let Ok(p) = std::env::var("DUMP") {
-        fs_err::write(p, disk).unwrap();
-    }
-    let qemu = Qemu::start(machine, disk);
     waits(&Qemu::start(machine, disk), text)
 }
 

@@ -21,20 +21,6 @@ const BARE: [&str; 7] = [
 /// Compiles one of the programs.
 fn gcc(source: &str, options: &[&[&str]]) -> Vec<u8> {
     let desk = tempfile::tempdir().unwrap();
-    let path = desk.path().join("kernel");
-    let output = Command::new("gcc")
-        .args(["-m32", "-march=i686", "-O1", "-ffreestanding", "-fno-pic", "-fno-stack-protector"])
-        .args(["-fcf-protection=none", "-nostdlib", "-static", "-Wl,--build-id=none,-z,norelro"])
-        .args([
-            "-Wl,-Ttext-segment=0x100000",
-            "-Wl,-z,max-page-size=4096,-z,noseparate-code",
-            "-Wl,-e,_start",
-        ])
-        .args(more)
-        .arg("-o")
-        .args([path.as_os_str(), SOURCE.as_ref()])
-        .output()
-        .expect("apt install g++");
     let path = desk.path().join("program");
     let source = format!("{}/tests/grub/payload/{source}", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("gcc");

@@ -107,7 +107,6 @@ impl Plan {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         fs::write(path("initrd"), self.initrd()).unwrap();
-        let line = format!("console=ttyS0 quiet panic=-1 {}", self.command_line);
         // On a busy host the kernel's check of the timer fails at random.
         let line = format!("console=ttyS0 quiet panic=-1 no_timer_check {}", self.command_line);
         let child = Command::new("qemu-system-x86_64")

@@ -39,7 +39,6 @@ fn dhcp_gives_an_address_and_gets_it_back() {
     println!(
         "with DHCP: ready after {} ms, modules {} ms, resident {} KiB",
         value(&serial, "info ready", "ms"),
-        value(&serial, "info modules", "ms"),
         value(&serial, "info ready", "modules-ms"),
         value(&serial, "info ready", "rss-kib"),
     );
@@ -53,10 +52,6 @@ fn dhcp_gives_an_address_and_gets_it_back() {
     // DHCP's message types in what was on the wire: cookie, then option 53.
     let dump = fs::read(dump).unwrap();
     let kinds = dump.windows(7).filter(|window| window[..6] == [99, 130, 83, 99, 53, 1]);
-    let mut kinds: Vec<u8> = kinds.map(|window| window[6]).collect();
-    // A DISCOVER may be said twice on a busy machine.
-    kinds.dedup();
-    assert_eq!(kinds, [1, 2, 3, 5, 7]);
     // A DISCOVER may be said twice: as soon as the card is there, and when its link is up.
     let mut seen = Vec::new();
     kinds.map(|window| window[6]).for_each(|kind| {

@@ -53,25 +53,17 @@ impl Qemu {
         Self::start_in(tempfile::tempdir().unwrap(), machine, (disk, format), &[])
     }
 
+    /// The same with so many MiB of memory, for guests that are more than a boot sector.
+    pub(crate) fn start_large(machine: Machine<'_>, disk: &Path, memory: u32) -> Self {
+        let memory = memory.to_string();
+        Self::start_in(tempfile::tempdir().unwrap(), machine, (disk, "raw"), &["-m", &memory])
+    }
+
     fn start_in(
         directory: TempDir,
         machine: Machine<'_>,
         (disk, format): (&Path, &str),
         options: &[&str],
-    /// The same with so many MiB of memory, for guests that are more than a boot sector.
-    pub(crate) fn start_large(machine: Machine<'_>, disk: &Path, memory: u32) -> Self {
-        Self::start_with(tempfile::tempdir().unwrap(), machine, (disk, "raw"), memory)
-    }
-
-    fn start_in(directory: TempDir, machine: Machine<'_>, disk: &Path, format: &str) -> Self {
-        Self::start_with(directory, machine, (disk, format), 32)
-    }
-
-    fn start_with(
-        directory: TempDir,
-        machine: Machine<'_>,
-        (disk, format): (&Path, &str),
-        memory: u32,
     ) -> Self {
         let path = |name: &str| directory.path().join(name).display().to_string();
         let serial =
@@ -79,16 +71,7 @@ impl Qemu {
         let program = "qemu-system-x86_64";
         let drive = format!("file={},format={format},if={}", disk.display(), machine.bus);
         let child = Command::new(program)
-            .args([
-                "-machine",
-                machine.machine,
-                "-accel",
-                "tcg",
-                "-m",
-                &memory.to_string(),
-                "-nic",
-                "none",
-            ])
+            .args(["-machine", machine.machine, "-accel", "tcg", "-m", "32", "-nic", "none"])
             .args(["-display", "none", "-no-reboot", "-serial", &serial])
             .args(["-monitor", &format!("unix:{},server=on,wait=off", path("monitor"))])
             .args(["-drive", &drive])

@@ -3,10 +3,6 @@
 //! Invariant: while a lease lasts there is an UDP socket on its address and no packet socket, so
 //! that packets for the app do not wake the init.
 
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::time::Duration;
-use std::{fs, io};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -75,7 +71,6 @@ enum Socket {
 
 impl Interface {
     pub(super) fn new(name: String, index: u32, mac: [u8; 6]) -> Self {
-        Self { name, index, fixed: false, mac, client: None, socket: None }
         Self { name, index, fixed: false, mac, up: false, client: None, socket: None }
     }
 
@@ -128,11 +123,6 @@ impl Interface {
         self.client.as_ref().map(Client::deadline)
     }
 
-    pub(super) fn hurry(&mut self, now: Duration) {
-        let up = fs::read_to_string(format!("/sys/class/net/{}/carrier", self.name));
-        if let (Some(client), Ok("1\n")) = (&mut self.client, up.as_deref()) {
-            client.hurry(now);
-        }
     /// The link has changed: where it came up, what was sent before went nowhere. The carrier tells
     /// that too early: packets pass once the state is "up" (Documentation/networking/operstates).
     pub(super) fn hurry(&mut self, now: Duration) {

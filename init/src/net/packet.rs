@@ -128,7 +128,6 @@ pub(super) fn receive_udp<'a>(
 pub(super) fn delivered(server: Ipv4Addr) {
     for _ in 0..20 {
         std::thread::sleep(Duration::from_millis(10));
-        let table = std::fs::read_to_string("/proc/net/arp").unwrap_or_default();
         let table = fs_err::read_to_string("/proc/net/arp").unwrap_or_default();
         // IP address, HW type, flags: 0x2 is complete.
         let known = table.lines().any(|line| {

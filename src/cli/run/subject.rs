@@ -139,7 +139,10 @@ impl Around<'_> {
             return Err(Failure::new(Code::InvalidDocument, message).into());
         };
         let chosen = chosen(prepared, flags.format.as_deref())?;
-        let medium = chosen.map_or(Medium::Disk, |planned| planned.of);
+        let medium = match chosen.map(|planned| planned.of) {
+            Some(files::Holds::Medium(medium)) => medium,
+            Some(files::Holds::Beside(_)) | None => Medium::Disk,
+        };
         let disk = prepared.media.of(medium).unwrap_or_else(|| prepared.media.main());
         let cd = medium == Medium::Iso || prepared.media.disk.is_none();
         let name = chosen.map_or("disk.raw", |planned| planned.file.as_str());

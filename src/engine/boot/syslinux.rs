@@ -48,11 +48,11 @@ pub(super) fn install(
         _ => Vec::new(),
     };
     let sector = u64::from(disk.sector_size.0);
-    let volume =
-        Volume::of(filesystem.kind.as_str(), &features, sector).map_err(|e| e.at(&origin()))?;
+    let parts = Arc::new(Parts::read(scene.env.assets).map_err(|e| e.at(&origin()))?);
+    let volume = Volume::of(filesystem.kind.as_str(), &features, sector, &parts);
+    let volume = volume.map_err(|e| e.at(&origin()))?;
     let directory = directory(volume, own, scene)?;
     let config = config(syslinux, &entries, own, scene, trees)?;
-    let parts = Arc::new(Parts::read(scene.env.assets).map_err(|e| e.at(&origin()))?);
     let made = put_onto(&parts, volume, &directory).map_err(|e| e.at(&origin()))?;
     let config_text = config.text().map_err(|e| e.at(&origin()))?;
     let mut files: Vec<(String, Content)> =

@@ -28,28 +28,6 @@ pub(super) fn word(bytes: &[u8]) -> Vec<u8> {
     word
 }
 
-/// The words of a command line as a kernel shall get it, each with a space before it.
-///
-/// GRUB 2.06 joins words with single spaces, puts one with a space in it between double quotes, and a
-/// backslash before each quote and backslash; but of `\xHH` it makes the byte with that number. So
-/// those bytes, and spaces that are more than one, are written that way.
-pub(super) fn arguments(line: &[u8]) -> Vec<u8> {
-    let mut words: Vec<Vec<u8>> = vec![Vec::new()];
-    for byte in line {
-        match (byte, words.last_mut()) {
-            (b' ', Some(last)) if !last.is_empty() && !last.ends_with(SPACE) => {
-                words.push(Vec::new());
-            }
-            (b' ', Some(last)) => last.extend(SPACE),
-            (b'\'' | b'"' | b'\\', Some(last)) => {
-                last.extend(format!("\\x{byte:02x}").into_bytes())
-            }
-            (other, Some(last)) => last.push(*other),
-            (_, None) => {}
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words.iter().flat_map(|text| [b" ".to_vec(), word(text)]).flatten().collect()
 /// Who gets a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taker {
