@@ -75,7 +75,8 @@ fn same(params: &CoreParams) {
     assert_eq!(usize::from(sectors), (ours.bytes().len() - 512).div_ceil(512));
     let theirs_sectors = u16::from_le_bytes(theirs[508..510].try_into().unwrap());
     assert_eq!(usize::from(theirs_sectors), (theirs.len() - 512).div_ceil(512), "as they count");
-    println!("{}: ours {}, theirs {}", params.modules.join(" "), ours.bytes().len(), theirs.len());
+    // Packed faster than theirs, and not much worse.
+    assert!(ours.bytes().len() < theirs.len() * 11 / 10, "{params:?}");
 }
 
 #[test]

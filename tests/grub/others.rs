@@ -19,7 +19,7 @@ use vmimage::engine::partition::{self, MbrSlot, Place};
 use crate::boots::{commands, menu, multiboot};
 use crate::disk::{MIB, PC, disk, planned, runs, shows, whole};
 use crate::payload;
-use crate::qemu::Machine;
+use crate::qemu::{Machine, Qemu};
 use crate::trees::Grower;
 
 const EXT2: Access = Access { filesystem: Filesystem::Ext, table: Table::Mbr };
@@ -153,4 +153,14 @@ fn commands_are_run() {
     let disk = ext2(vec![Action::Commands(text.to_owned())], Grower::new());
     let line = shows(PC, &disk, "step-36");
     assert!(line.contains("step-16") && line.contains("step-26"), "{line}");
+}
+
+/// A menu for a serial port is shown on the screen of a machine that has none.
+#[test]
+fn no_serial_port_is_no_obstacle() {
+    let text = "set a=7\nfor i in 1 2 3; do echo \"step-${i}${a}\"; done\nread key";
+    let disk = ext2(vec![Action::Commands(text.to_owned())], Grower::new());
+    let mut qemu = Qemu::start(Machine { serial: false, ..PC }, &disk);
+    let screen = qemu.wait_for_screen("step-37");
+    assert!(screen.iter().any(|line| line.contains("step-27")), "{screen:?}");
 }

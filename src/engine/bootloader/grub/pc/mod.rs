@@ -68,9 +68,12 @@ pub fn core(params: &CoreParams, assets: &Assets) -> Result<Core, Error> {
     Ok(Core { bytes, boot, modules, unpacked: payload.len() as u64 })
 }
 
+/// A file of GRUB: its name and its bytes.
+pub type File = (String, Arc<[u8]>);
+
 /// The files of `$prefix/i386-pc`: these modules, what they need, and the lists by which GRUB finds
-/// modules on demand. Names with their bytes, sorted.
-pub fn files(modules: &[String], assets: &Assets) -> Result<Vec<(String, Arc<[u8]>)>, Error> {
+/// modules on demand. Sorted by name.
+pub fn files(modules: &[String], assets: &Assets) -> Result<Vec<File>, Error> {
     let mut names: Vec<String> =
         payload::closure(modules, assets)?.into_iter().map(|name| name + ".mod").collect();
     let lists = assets.names(Set::GrubPc)?;
@@ -114,8 +117,9 @@ fn pack(payload: &[u8]) -> Result<Vec<u8>, Error> {
     writer.finish().map_err(failed)
 }
 
-/// How hard is tried.
-const PRESET: u32 = 6;
+/// How hard is tried. 5 and 6 save 4 % of a core image of 150 kB and take three times as long, 1 takes
+/// as long as 3.
+const PRESET: u32 = 3;
 
 /// A file of GRUB with as many bytes as it must have.
 fn image(assets: &Assets, name: &str, len: Option<usize>) -> Result<Vec<u8>, Error> {
