@@ -153,13 +153,16 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_nothing_is_missed() {
         let mut console = Console::default();
-        for number in 0..100_000 {
+        let wanted = pattern("^line 7777 ");
+        for number in 0..20_000 {
             console.push(format!("line {number} é\r\n").as_bytes());
-            assert_eq!(console.take(&pattern("^line 77777 ")), number == 77_777);
+            if number % 100 == 0 {
+                assert_eq!(console.take(&wanted), number == 7800);
+            }
         }
         assert!(console.text.len() <= 2 * KEPT + 100);
         // Without a line break the beginning is still found over two pushes.
-        console.push(&vec![b'x'; 100_000]);
+        console.push(&[b'x'; 100_000]);
         assert!(!console.take(&pattern("ab")));
         console.push(b"a");
         assert!(!console.take(&pattern("ab")));
