@@ -48,7 +48,14 @@ fn medium(spec: &Spec) -> Arc<dyn SectorSource> {
     let inputs = Inputs::resolve(spec, None).unwrap();
     let scratch = Scratch::new(Path::new("/nowhere"), 0);
     let work = Work { threads: 1, progress: &Silent };
-    let env = Env { scratch: &scratch, time: Time::default(), work, scripts: Scripts::Refused };
+    let assets = Assets::default();
+    let env = Env {
+        assets: &assets,
+        scratch: &scratch,
+        time: Time::default(),
+        work,
+        scripts: Scripts::Refused,
+    };
     let seed = Seed::new("boot", "hash");
     let given = Given { name: "boot", spec, inputs: &inputs, seed };
     Arc::clone(engine::build(&given, &env).unwrap().main())

@@ -233,6 +233,7 @@ mod tests {
             target_hash: String::new(),
             timeout: None,
             sources: Settings {
+                boot_assets: Vec::new(),
                 rules: crate::fetch::Rules::default(),
                 proxy: None,
                 no_proxy: String::new(),

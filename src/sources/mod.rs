@@ -161,7 +161,8 @@ mod tests {
         let client = Client::new(Guard::new(rules), Proxies::default(), times, &[]).unwrap();
         let mounts = Mounts::below(root.path()).unwrap();
         let scratch = Scratch::new(root.path(), 1 << 20);
-        (root, Sources { mounts, files: None, client, scratch, docker_config: None })
+        let assets = Assets::default();
+        (root, Sources { mounts, files: None, client, scratch, docker_config: None, assets })
     }
 
     fn get(sources: &Sources, source: Value) -> Result<String, String> {

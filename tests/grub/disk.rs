@@ -54,7 +54,7 @@ pub(crate) fn whole(planned: Box<dyn Planned>) -> Vec<u8> {
 /// Puts `len` bytes of a filesystem at `start` of the disk.
 fn write(disk: &mut [u8], planned: Box<dyn Planned>, start: u64) {
     let extent = Extent::new(start, start + planned.len()).unwrap();
-    let place = Placement { extents: vec![extent], medium: disk.len() as u64 };
+    let place = Placement { extents: vec![extent], medium: disk.len() as u64, volume: 0 };
     let sectors = planned.render(&place).unwrap();
     let range = usize::try_from(start).unwrap()..usize::try_from(extent.end()).unwrap();
     sectors.read_at(0, &mut disk[range]).unwrap();

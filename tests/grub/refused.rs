@@ -98,8 +98,11 @@ fn core_images_that_do_not_fit() {
 
     // A place that is known later gives the same bytes.
     let Content::Late(late) = core.content() else { panic!("it is late") };
-    let place =
-        Placement { extents: vec![Extent::new(4096, 4096 + len).unwrap()], medium: 1 << 20 };
+    let place = Placement {
+        extents: vec![Extent::new(4096, 4096 + len).unwrap()],
+        medium: 1 << 20,
+        volume: 0,
+    };
     assert_eq!((late.finish)(&place), core.at(4096).unwrap());
     assert_eq!(
         core.at(4096).unwrap()[500..512],
