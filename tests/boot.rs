@@ -20,6 +20,7 @@ use vmimage::engine::base::tree::Time;
 use vmimage::engine::base::{
     AtomicFile, ByteSource, PositionalSink, Scratch, SectorSource, Silent, Work,
 };
+use vmimage::engine::bootloader::assets::Assets;
 use vmimage::engine::format::package::{self, Form, Recipe, ova, vagrant};
 use vmimage::engine::format::{self, Label, Output, Params, qcow2, vdi, vhd, vhdx, vmdk};
 use vmimage::engine::{self, Env, Given, Inputs, Scripts, Seed};
