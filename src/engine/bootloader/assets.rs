@@ -351,4 +351,46 @@ mod tests {
         assert!(!error.contains("/usr/lib"), "{error}");
         assert!(assets.names(Set::Shim).unwrap().is_empty());
     }
+
+    #[test]
+    fn a_digest_covers_what_media_are_made_of() {
+        let desk = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let path = desk.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        };
+        let assets = Assets::only(vec![desk.path().to_owned()]);
+        let digest = |set| assets.digest(set).unwrap();
+        for (set, counts, other) in [
+            (Set::GrubPc, "grub/i386-pc/lzma.mod", "grub/i386-pc/grub-bios-setup"),
+            (Set::GrubEfiX64, "grub/x86_64-efi/monolithic/grubx64.efi", "grub/x86_64-efi/x.h"),
+            (Set::Shim, "shim/shimx64.efi.signed", "shim/shimx64.efi"),
+            (Set::SyslinuxPrograms, "syslinux/bin/syslinux", "syslinux/bin/extlinux"),
+            (Set::Syslinux, "syslinux/mbr/mbr.bin", "syslinux/memdisk"),
+            (Set::EfiStub, "efi-stub/linuxx64.efi.stub", "efi-stub/linuxaa64.efi.stub"),
+            (Set::Init, "init/vmimage-init.amd64", "init/vmimage-init.arm64"),
+        ] {
+            assert_eq!(assets.digests().unwrap()[&set], None, "{set:?} is not there");
+            let nothing = digest(set);
+            put(counts);
+            let one = digest(set);
+            assert_ne!(one, nothing, "{set:?}: {counts} counts");
+            put(other);
+            assert_eq!(digest(set), one, "{set:?}: {other} does not count");
+            assert_eq!(assets.digests().unwrap()[&set], Some(one));
+        }
+        let error = assets.read(Set::Init, "vmimage-init.i386").unwrap_err().to_string();
+        assert!(error.contains("e2e/init/build"), "{error}");
+    }
+
+    #[test]
+    fn the_init_lies_beside_the_program_too() {
+        let places = Assets::default().places(Set::Init);
+        let program = std::env::current_exe().unwrap();
+        let directory = program.parent().unwrap();
+        let library = directory.parent().unwrap().join("lib/vmimage");
+        assert_eq!(places, [directory.to_owned(), library, OWN.into()]);
+        assert_eq!(Assets::default().places(Set::GrubPc), [PathBuf::from("/usr/lib/grub/i386-pc")]);
+    }
 }
