@@ -89,6 +89,16 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// `SET=DIGEST`.
+pub(super) fn assigned(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((set, digest)) if !set.is_empty() && digest.starts_with("sha256:") => {
+            Ok((set.to_owned(), digest.to_owned()))
+        }
+        _ => Err(format!("{text:?} is not of the form SET=sha256:DIGEST")),
+    }
+}
+
 impl ReachFlags {
     /// The settings of a build pod whose objects are mounted below `root`.
     pub(super) fn in_pod(self, root: Option<PathBuf>, patience: Option<Duration>) -> Settings {
