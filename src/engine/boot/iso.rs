@@ -29,6 +29,8 @@ const ISOLINUX: &str = "/isolinux";
 /// Types of partitions: EFI system, and one that no system mounts (hidden NTFS, as isohybrid has it).
 const EFI_SYSTEM: u8 = 0xef;
 const HIDDEN: u8 = 0x17;
+/// Empty sectors at the end of a disc, as everybody has them.
+const PADDING: u32 = 150;
 
 /// What makes a disc also a disk: the code at its beginning out of the place of its boot image.
 type Code = Box<dyn Fn(&Places) -> Result<Vec<u8>, Error> + Send + Sync>;
@@ -60,6 +62,10 @@ pub(in crate::engine) fn on_iso(
         *tree = changed;
     }
     let (entries, code, esp) = made?;
+    if boot.grub.is_some() {
+        // GRUB's code for discs reads a sector more than its image has.
+        params.padding = PADDING;
+    }
     params.boot = entries;
     let esp = esp.map(|esp| image(esp, given, env)).transpose()?;
     if let Some(image) = esp {
