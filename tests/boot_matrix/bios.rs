@@ -4,9 +4,7 @@ use crate::ovmf::Firmware::Bios;
 use crate::ovmf::boot;
 use crate::payload;
 use crate::qemu::{Machine, Qemu};
-use crate::world::{
-    Desk, FILES, LINE, MULTIBOOT, initrd, linux_says, multiboot_says, without,
-};
+use crate::world::{Desk, FILES, LINE, MULTIBOOT, initrd, linux_says, multiboot_says, without};
 
 /// A GRUB disk with one partition of this filesystem and the Multiboot kernel.
 fn grub(table: &str, filesystem: &str, size: &str) -> String {
@@ -170,15 +168,17 @@ fn grub_multiboot_from_gzip() {
 /// A disk with syslinux for Linux.
 fn syslinux(table: &str, filesystem: &str, size: &str, (a, b): (u64, u64)) -> String {
     let initrd = initrd(a, b, "", "");
+    // Without a table the size is the disk's.
+    let (whole, own) = if table == "None" { (size, "") } else { ("", size) };
+    let whole = if whole.is_empty() { String::new() } else { format!("size: {whole}, ") };
+    let own = if own.is_empty() { String::new() } else { format!("size: {own}, ") };
     format!(
         "  boot:
     kernel: {{source: {{file: vmlinuz}}}}
     initrd: {initrd}
     commandLine: \"{LINE}\"
     syslinux: {{serial: {{}}}}
-  disk:
-    partitionTable: {table}
-    partitions: [{{name: root, size: {size}, filesystem: {filesystem}}}]
+  disk: {{{whole}partitionTable: {table}, partitions: [{{name: root, {own}filesystem: {filesystem}}}]}}
 "
     )
 }
@@ -264,9 +264,7 @@ fn a_given_sector_on_a_fat_volume() {
     let mut sector = vec![0xEB, 0x3C, 0x90];
     sector.resize(62, 0xCC);
     // mov dx, 3f8h; mov al, 'A'; add al, 25; out dx, al; mov al, 10; out dx, al; hlt; jmp -3
-    sector.extend([
-        0xBA, 0xF8, 0x03, 0xB0, 0x41, 0x04, 25, 0xEE, 0xB0, 10, 0xEE, 0xF4, 0xEB, 0xFD,
-    ]);
+    sector.extend([0xBA, 0xF8, 0x03, 0xB0, 0x41, 0x04, 25, 0xEE, 0xB0, 10, 0xEE, 0xF4, 0xEB, 0xFD]);
     sector.extend([0x55, 0xAA]);
     desk.write("sector", &sector);
     let spec = "  boot: {sector: {source: {file: sector}}}

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ovmf::Firmware::{self, Bios, Microsoft, Open};
 use crate::payload;
-use crate::world::{
-    Desk, FILES, LINE, MULTIBOOT, initrd, linux_says, multiboot_says, without,
-};
+use crate::world::{Desk, FILES, LINE, MULTIBOOT, initrd, linux_says, multiboot_says, without};
 
 /// The same file as a disk.
 fn disk(iso: &Path) -> PathBuf {

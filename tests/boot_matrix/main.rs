@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
 mod bios;
+mod initrds;
 mod iso;
 #[expect(dead_code, reason = "other programs use the rest")]
 #[path = "../support/ovmf.rs"]
@@ -12,7 +13,6 @@ mod ovmf;
 #[expect(dead_code, reason = "other programs use the rest")]
 #[path = "../grub/payload.rs"]
 mod payload;
-mod initrds;
 #[expect(dead_code, reason = "other programs use the rest")]
 #[path = "../support/qemu.rs"]
 mod qemu;

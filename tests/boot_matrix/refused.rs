@@ -174,10 +174,13 @@ fn an_entry_that_names_what_is_not_in_the_tree() {
         "{title: a, linux: {kernel: /boot/other}}",
         "{title: a, chainload: /boot/other}",
     ] {
-        let words = ["spec.boot.grub.entries[0]", "/boot/other is not in the tree", "kernel, module"];
+        let words =
+            ["spec.boot.grub.entries[0]", "/boot/other is not in the tree", "kernel, module"];
         says(&desk, &grub(entry), &words);
     }
-    let from = format!("  boot: {{grub: {{}}, kernel: {{from: /boot/other}}}}\n{MBR}, contents: {FILES}}}]}}\n");
+    let from = format!(
+        "  boot: {{grub: {{}}, kernel: {{from: /boot/other}}}}\n{MBR}, contents: {FILES}}}]}}\n"
+    );
     says(&desk, &from, &["spec.boot", "/boot/other is not in the tree"]);
     let syslinux = from.replace("grub: {}", "syslinux: {}");
     says(&desk, &syslinux, &["spec.boot", "/boot/other is not in the tree"]);
@@ -237,12 +240,15 @@ fn a_netbsd_kernel_without_symbols() {
 #[test]
 fn lines_that_mean_nothing() {
     let desk = Desk::new();
-    let app = initrd(1, 2, "", "init: builtin, app: {path: /bin/busybox}, settings: 'nonsense here', ");
+    let app =
+        initrd(1, 2, "", "init: builtin, app: {path: /bin/busybox}, settings: 'nonsense here', ");
     let spec = format!(
         "  boot: {{direct: {{}}, kernel: {{source: {{file: vmlinuz}}}}, initrd: {app}}}\n  disk: {{size: 1Mi}}\n"
     );
     says_with(&desk, &spec, &[], &["spec.boot.initrd.build"]);
-    let line = format!("  boot: {{grub: {{}}, kernel: {{source: {{file: vmlinuz}}}}, commandLine: 'root=PARTUUID=$(partuuid:other)'}}\n{MBR}}}]}}\n");
+    let line = format!(
+        "  boot: {{grub: {{}}, kernel: {{source: {{file: vmlinuz}}}}, commandLine: 'root=PARTUUID=$(partuuid:other)'}}\n{MBR}}}]}}\n"
+    );
     says(&desk, &line, &["spec.boot", "other"]);
 }
 

@@ -37,8 +37,7 @@ fn grub_one_disk_for_bios_and_uefi() {
 #[test]
 fn grub_uefi_native_from_btrfs() {
     let desk = Desk::new();
-    let disk =
-        desk.build(&linux("grub: {firmware: [uefi]}", "{type: btrfs}", (60_017, 43)), "raw");
+    let disk = desk.build(&linux("grub: {firmware: [uefi]}", "{type: btrfs}", (60_017, 43)), "raw");
     linux_says(Open, &disk, 60_017, 43);
 }
 

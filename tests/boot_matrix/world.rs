@@ -58,7 +58,8 @@ impl Desk {
 
     /// Builds the document with this spec; whether it was accepted, and what the program said.
     pub(crate) fn try_build(&self, spec: &str, options: &[&str]) -> (bool, String) {
-        let head = "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {name: out}\nspec:\n";
+        let head =
+            "apiVersion: vmimage.dev/v1alpha1\nkind: VMImage\nmetadata: {name: out}\nspec:\n";
         fs::write(self.path("document.yaml"), format!("{head}{spec}")).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_vmimage"))
             .args(["build", "-f", "document.yaml", "-o", "out"])
@@ -125,11 +126,9 @@ pub(crate) fn linux_says(firmware: Firmware, disk: &Path, a: u64, b: u64) -> Str
 /// Boots what was built until the Multiboot kernel has said what it computed.
 pub(crate) fn multiboot_says(firmware: Firmware, disk: &Path) -> String {
     let said = boot(firmware, &[disk], &[&["over\n"], &NOTHING[..]].concat());
-    for text in [
-        payload::computed(),
-        "arguments [a b=c]".to_owned(),
-        payload::module(0, &module(), "one"),
-    ] {
+    for text in
+        [payload::computed(), "arguments [a b=c]".to_owned(), payload::module(0, &module(), "one")]
+    {
         assert!(said.contains(&text), "no {text:?}: {said}");
     }
     said

@@ -95,7 +95,8 @@ pub(super) fn install(
 ) -> Result<Made, Error> {
     let entries = entries(grub, boot);
     let own = partition(grub, &entries, scene)?;
-    let volume = Volume { own, named: grub.partition.is_some(), scene, trees, packed: Cell::new(false) };
+    let volume =
+        Volume { own, named: grub.partition.is_some(), scene, trees, packed: Cell::new(false) };
     let mut list = Vec::new();
     for (path, entry) in &entries {
         let origin = Origin::new(path.as_str());
@@ -301,6 +302,10 @@ fn uefi(
     let machine = machine(scene.given.spec.architecture)?;
     let find = search(reach, directory)?;
     let more = format!("{find}configfile {directory}/grub.cfg\n");
+    let kind = match reach.root {
+        Root::File(_) => efi::Grub::Cd,
+        Root::Uuid(_) | Root::Own(_) => efi::Grub::Disk,
+    };
     match grub.efi_image {
         EfiImage::Native => {
             if machine != efi::Machine::X64 {
@@ -315,14 +320,14 @@ fn uefi(
             esp.add(efi::fallback(machine, Content::Bytes(image.into()), &origin()));
         }
         EfiImage::Distribution => {
-            esp.extend(efi::distribution(machine, efi::Grub::Disk, &more, assets, &origin())?);
+            esp.extend(efi::distribution(machine, kind, &more, assets, &origin())?);
         }
         EfiImage::Signed => {
             if machine != efi::Machine::X64 {
                 let message = "efiImage: signed is for amd64 only";
                 return Err(Error::new(Kind::Document, message));
             }
-            esp.extend(efi::signed(efi::Grub::Disk, &more, assets, &origin())?);
+            esp.extend(efi::signed(kind, &more, assets, &origin())?);
         }
     }
     Ok(())

@@ -71,7 +71,11 @@ pub(super) fn bytes(content: &Content, origin: &Origin) -> Result<Vec<u8>, Error
 }
 
 /// A kernel as a loader of Multiboot sees it: GRUB unpacks what is compressed.
-pub(super) fn unpacked(content: &Content, env: &Env<'_>, origin: &Origin) -> Result<Content, Error> {
+pub(super) fn unpacked(
+    content: &Content,
+    env: &Env<'_>,
+    origin: &Origin,
+) -> Result<Content, Error> {
     let source = sectors(content.clone(), origin)?;
     netbsd::gunzip(&source, env.scratch).map(Content::Sectors).map_err(|e| e.at(origin))
 }
