@@ -302,10 +302,8 @@ fn uefi(
     let machine = machine(scene.given.spec.architecture)?;
     let find = search(reach, directory)?;
     let more = format!("{find}configfile {directory}/grub.cfg\n");
-    let kind = match reach.root {
-        Root::File(_) => efi::Grub::Cd,
-        Root::Uuid(_) | Root::Own(_) => efi::Grub::Disk,
-    };
+    // On an ISO, too: its part for UEFI is a filesystem that GRUB reads its configuration from.
+    let kind = efi::Grub::Disk;
     match grub.efi_image {
         EfiImage::Native => {
             if machine != efi::Machine::X64 {

@@ -22,7 +22,7 @@ use crate::engine::filesystem::iso9660::{
 use crate::engine::filesystem::{self, Identity, Request, Room, fat};
 use crate::engine::partition::{self, MbrSlot, Place};
 use crate::engine::{Env, Given, sector_bytes};
-use crate::manifest::types::{Boot, BootFirmware, EfiImage, Grub, Syslinux};
+use crate::manifest::types::{Boot, BootFirmware, Grub, Syslinux};
 
 /// Where isolinux lies.
 const ISOLINUX: &str = "/isolinux";
@@ -124,13 +124,6 @@ fn with_grub(
     };
     let uefi = grub.firmware.contains(&BootFirmware::Uefi);
     let mut esp = uefi.then(Esp::default);
-    if uefi && grub.efi_image != EfiImage::Native {
-        // By this file the distribution's images for discs know theirs.
-        let path = TreePath::new(b".disk/info")?;
-        if trees.at(0)?.resolve(&path).is_none() {
-            put(trees.at(0)?, &path, text(b"vmimage\n"), env.time, &origin)?;
-        }
-    }
     let made = grub::install(grub, boot, scene, trees, esp.as_mut(), &reach)?;
     let Some(core) = made.core else { return Ok((Vec::new(), None, esp)) };
     let disc = core.disc(env.assets).map_err(|e| e.at(&origin))?;
