@@ -99,9 +99,11 @@ pub fn write(ready: &Ready<'_>, place: &Place<'_>) -> Result<Written, Error> {
         Ok::<_, Error>(digest)
     })?;
     let mut outputs = Vec::new();
-    for ((format, planned), file) in image.spec.formats.iter().zip(planned).zip(&mut files) {
+    // Behind those of the formats lie the files beside the media, which no format names.
+    let formats = image.spec.formats.iter().map(Some).chain(std::iter::repeat(None));
+    for ((format, planned), file) in formats.zip(planned).zip(&mut files) {
         place.digest(planned, file, medium.len(), &content_digest)?;
-        outputs.push(entry(format, planned, file));
+        outputs.push(entry(image, format, planned, file));
     }
     let virtual_size = medium.len();
     let made = Made { image, inputs, content_hash, content_digest: &content_digest, virtual_size };
@@ -190,8 +192,19 @@ impl Place<'_> {
     }
 }
 
-fn entry(format: &Format, planned: &Planned, pair: &Pair) -> OutputEntry {
+fn entry(image: &VMImage, format: Option<&Format>, planned: &Planned, pair: &Pair) -> OutputEntry {
     let companion = pair.companion.as_ref().zip(planned.companion.as_ref());
+    let Some(format) = format else {
+        let name = planned.file.strip_prefix(&format!("{}.", image.metadata.name));
+        return OutputEntry {
+            name: name.unwrap_or(&planned.file).to_owned(),
+            kind: "direct".to_owned(),
+            file: planned.file.clone(),
+            digest: pair.main.digest.clone(),
+            size: pair.main.size,
+            ..OutputEntry::default()
+        };
+    };
     OutputEntry {
         name: format.name(),
         kind: format.kind.as_str().to_owned(),

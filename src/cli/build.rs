@@ -144,6 +144,10 @@ impl Run<'_> {
                 self.output.say(&format!("{}: {note}", output.file));
             }
         }
+        if let Some(command) = super::run::direct(prepared, self.directory, self.output)? {
+            let name = &prepared.image.metadata.name;
+            self.output.say(&format!("{name} is started by: {command}"));
+        }
         Ok(written)
     }
 }

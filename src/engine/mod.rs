@@ -87,8 +87,11 @@ pub struct Media {
     pub iso: Option<Arc<dyn SectorSource>>,
     /// Files beside the media, for hypervisors that load a kernel themselves: what follows a dot
     /// behind the image's name, and the bytes.
-    pub beside: Vec<(&'static str, Arc<dyn SectorSource>)>,
+    pub beside: Vec<Beside>,
 }
+
+/// A file beside the media: its suffix and its bytes.
+pub type Beside = (&'static str, Arc<dyn SectorSource>);
 
 impl Media {
     /// The medium that a volume holds and that the content digest is about: the disk, else the ISO.
@@ -132,9 +135,7 @@ pub fn build(given: &Given<'_>, env: &Env<'_>) -> Result<Media, Error> {
 }
 
 /// Kernel, initrd and command line as files.
-fn beside(
-    direct: Option<&boot::Direct>,
-) -> Result<Vec<(&'static str, Arc<dyn SectorSource>)>, Error> {
+fn beside(direct: Option<&boot::Direct>) -> Result<Vec<Beside>, Error> {
     let Some(boot::Direct { kernel, initrd, command_line }) = direct else { return Ok(Vec::new()) };
     let origin = Origin::new("spec.boot");
     let line = format!("{command_line}\n").into_bytes();

@@ -107,7 +107,7 @@ pub fn assets(spec: &Spec) -> Vec<&'static str> {
 /// Where the digest of such a set stands among those of inputs.
 #[must_use]
 pub fn asset_path(set: &str) -> FieldPath {
-    FieldPath::new(&format!("assets.{set}"))
+    FieldPath::new(format!("assets.{set}"))
 }
 
 /// SHA-256 over what decides the bytes of the media: 64 hexadecimal digits.

@@ -1,21 +1,15 @@
 //! A machine that boots Debian's cloud kernel with our init and an app that is a shell script.
 //!
-//! Judges nothing itself. Invariant: only the process started here is ever ended, and it is ended
-//! whatever the test does.
+//! Judges nothing itself. Invariant: what is not said is QEMU's and the configuration's default.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use tempfile::TempDir;
 use vmimage::guest::Config;
 
-/// No step takes longer, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(150);
+use crate::running::Machine;
 
 /// Modules that only a test with a btrfs disk needs; one of them measures processors for a second.
 const BTRFS: [&str; 7] = [
@@ -109,18 +103,14 @@ impl Plan {
         fs::write(path("initrd"), self.initrd()).unwrap();
         // On a busy host the kernel's check of the timer fails at random.
         let line = format!("console=ttyS0 quiet panic=-1 no_timer_check {}", self.command_line);
-        let child = Command::new("qemu-system-x86_64")
+        let mut command = Command::new("qemu-system-x86_64");
+        command
             .args(["-machine", "q35", "-accel", "tcg", "-m", "256", "-display", "none"])
             .args(["-nodefaults", "-append", &line])
-            .args(["-serial", &format!("file:{}", path("serial").display())])
-            .args(["-monitor", &format!("unix:{},server=on,wait=off", path("monitor").display())])
             .args(["-kernel".as_ref(), parts().1.join("vmlinuz").as_os_str()])
             .args(["-initrd".as_ref(), path("initrd").as_os_str()])
-            .args(&self.hardware)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|e| panic!("qemu-system-x86_64: {e}; apt install qemu-system-x86"));
-        Machine { child, directory }
+            .args(&self.hardware);
+        Machine::start(&mut command, directory)
     }
 }
 
@@ -137,78 +127,6 @@ fn newc(archive: &mut Vec<u8>, name: &str, mode: u32, bytes: &[u8]) {
     archive.resize(archive.len().next_multiple_of(4), 0);
     archive.extend(bytes);
     archive.resize(archive.len().next_multiple_of(4), 0);
-}
-
-/// A running machine.
-pub(crate) struct Machine {
-    child: Child,
-    directory: TempDir,
-}
-
-impl Machine {
-    /// Everything that the serial line has carried so far.
-    pub(crate) fn serial(&self) -> String {
-        let bytes = fs::read(self.directory.path().join("serial")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).replace('\r', "")
-    }
-
-    /// Waits until the serial line has carried `text` `times` times.
-    pub(crate) fn wait_times(&mut self, text: &str, times: usize) -> String {
-        let began = Instant::now();
-        loop {
-            let ended = self.child.try_wait().unwrap();
-            let serial = self.serial();
-            if serial.matches(text).count() >= times {
-                return serial;
-            }
-            let over = began.elapsed() > PATIENCE || ended.is_some();
-            assert!(!over, "no {text:?} {times} times ({ended:?}):\n{serial}");
-            std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-
-    pub(crate) fn wait(&mut self, text: &str) -> String {
-        self.wait_times(text, 1)
-    }
-
-    /// Gives QEMU's monitor a command.
-    pub(crate) fn command(&self, command: &str) {
-        let mut monitor = UnixStream::connect(self.directory.path().join("monitor")).unwrap();
-        monitor.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (mut seen, mut buffer) = (Vec::new(), [0; 512]);
-        for prompt in 1..=2 {
-            while String::from_utf8_lossy(&seen).matches("(qemu) ").count() < prompt {
-                let read = monitor.read(&mut buffer).unwrap_or(0);
-                if read == 0 {
-                    return;
-                }
-                seen.extend(&buffer[..read]);
-            }
-            if prompt == 1 {
-                monitor.write_all(format!("{command}\n").as_bytes()).unwrap();
-            }
-        }
-    }
-
-    /// Waits until QEMU has ended; its status and the whole serial line.
-    pub(crate) fn off(&mut self) -> (ExitStatus, String) {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, self.serial());
-            }
-            assert!(began.elapsed() < PATIENCE, "the machine stays on:\n{}", self.serial());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // Fails where QEMU has exited already, which is fine.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// The value of `key=` in the first line that says `what`.

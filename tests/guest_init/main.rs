@@ -4,6 +4,9 @@
 //! lies in the image as it is; every one waits for a number that the app works out.
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
+#[path = "../support/running.rs"]
+mod running;
+
 mod ends;
 mod machine;
 mod media;

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches as _, ValueEnum};
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::cli::image::args::{SourceFlags, limit};
@@ -48,6 +48,14 @@ pub(in crate::cli) struct RunArgs {
     /// More arguments for QEMU
     #[arg(value_name = "ARGUMENT", last = true)]
     pub(super) more: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// What they are where nobody gives any but `--print`.
+    pub(super) fn usual() -> Result<Self, clap::Error> {
+        let command = Self::augment_args(clap::Command::new("run").no_binary_name(true));
+        Self::from_arg_matches(&command.try_get_matches_from(["--print", "document"])?)
+    }
 }
 
 /// What the machine is.

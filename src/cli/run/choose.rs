@@ -55,6 +55,11 @@ impl<'a> Chosen<'a> {
         })
     }
 
+    /// For a command that is only shown.
+    pub(super) const fn shown(args: &'a RunArgs) -> Self {
+        Self { args, line: Line::Terminal, monitor: None }
+    }
+
     /// The machine for `subject`.
     pub(super) fn machine(
         &self,
@@ -64,11 +69,12 @@ impl<'a> Chosen<'a> {
         let flags = &self.args.machine;
         let said = subject.and_then(|subject| subject.document.as_ref());
         let machine = said.and_then(|said| said.machine.as_ref());
-        let direct = flags.kernel.clone().map(|kernel| Direct {
+        let given = flags.kernel.clone().map(|kernel| Direct {
             kernel,
             initrd: flags.initrd.clone(),
             command_line: flags.append.clone().unwrap_or_default(),
         });
+        let direct = given.or_else(|| subject.and_then(|subject| subject.direct.clone()));
         let architecture = self.architecture(subject);
         let program = match self.args.watch.print {
             true => flags.qemu.clone().unwrap_or_else(|| run::program(architecture).into()),

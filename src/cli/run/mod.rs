@@ -7,6 +7,7 @@ pub(super) mod args;
 mod choose;
 mod subject;
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,6 +15,7 @@ use serde_json::json;
 use self::args::{LeashArgs, RunArgs};
 use self::choose::Chosen;
 use self::subject::{Around, Subject};
+use super::document::Prepared;
 use super::failure::{Failure, Failures};
 use super::interrupt::Interrupt;
 use super::output::{Output, talk};
@@ -58,6 +60,23 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<u8, Failures> {
     };
     let report = run::session(&plan, &Shown { output, interrupt: &interrupt })?;
     told(&report, &plan, output)
+}
+
+/// The command that starts what a document with a kernel beside its disk becomes in `directory`, as
+/// `--print` has it; none for other documents.
+pub(super) fn direct(
+    prepared: &Prepared,
+    directory: &Path,
+    output: &Output,
+) -> Result<Option<String>, Failures> {
+    if prepared.media.beside.is_empty() {
+        return Ok(None);
+    }
+    let args = RunArgs::usual().map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+    let chosen = subject::chosen(prepared, None)?;
+    let subject = Subject::built(prepared, chosen, &|name| directory.join(name))?;
+    let machine = Chosen::shown(&args).machine(Some(&subject), output)?;
+    Ok(Some(run::shell(&run::command(&machine)?)))
 }
 
 /// What is waited for and done, in order.

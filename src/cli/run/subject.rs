@@ -23,7 +23,7 @@ use crate::engine::format::package::{Form, Recipe};
 use crate::engine::format::{self, FormatName, Label, Params};
 use crate::manifest::types::{self, Medium};
 use crate::report::Code;
-use crate::run::{Architecture, Temporary, Ways, ways};
+use crate::run::{Architecture, Direct, Temporary, Ways, ways};
 
 /// What is booted.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(super) struct Subject {
     pub(super) ways: Ways,
     /// What the document says; none for an image.
     pub(super) document: Option<Said>,
+    /// The kernel that the document has beside its disk.
+    pub(super) direct: Option<Direct>,
     /// Whether the file is a copy that goes away.
     pub(super) copy: bool,
     /// The files that go away.
@@ -96,6 +98,66 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// What the files of a document are where `place` puts them.
+    pub(super) fn built(
+        prepared: &Prepared,
+        chosen: Option<&Planned>,
+        place: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<Self, Failure> {
+        let (disk, cd) = medium(prepared, chosen);
+        let name = chosen.map_or("disk.raw", |planned| planned.file.as_str());
+        Ok(Self {
+            path: place(name),
+            format: chosen.and_then(format).unwrap_or(FormatName::Raw),
+            cd,
+            sector_size: sector_size(prepared),
+            len: disk.len(),
+            ways: ways(disk, cd),
+            document: Some(said(prepared)),
+            direct: direct(prepared, place)?,
+            copy: true,
+            _files: Vec::new(),
+        })
+    }
+}
+
+/// The medium in a file, or the main one; whether it is a CD.
+fn medium<'a>(
+    prepared: &'a Prepared,
+    chosen: Option<&Planned>,
+) -> (&'a Arc<dyn SectorSource>, bool) {
+    let medium = match chosen.map(|planned| planned.of) {
+        Some(files::Holds::Medium(medium)) => medium,
+        Some(files::Holds::Beside(_)) | None => Medium::Disk,
+    };
+    let disk = prepared.media.of(medium).unwrap_or_else(|| prepared.media.main());
+    (disk, medium == Medium::Iso || prepared.media.disk.is_none())
+}
+
+fn is_beside(planned: &Planned) -> bool {
+    matches!(planned.of, files::Holds::Beside(_))
+}
+
+/// The kernel beside the media; none where a loader or a sector starts the machine.
+fn direct(prepared: &Prepared, place: &dyn Fn(&str) -> PathBuf) -> Result<Option<Direct>, Failure> {
+    let name = &prepared.image.metadata.name;
+    let beside = &prepared.media.beside;
+    let has = |wanted: &str| beside.iter().find(|(suffix, _)| *suffix == wanted);
+    let path = |suffix: &str| place(&format!("{name}.{suffix}"));
+    let Some((kernel, _)) = has("vmlinuz") else { return Ok(None) };
+    let mut line = Vec::new();
+    if let Some((_, source)) = has("cmdline") {
+        line.resize(usize::try_from(source.len()).unwrap_or_default(), 0);
+        source.read_at(0, &mut line).map_err(|e| Failure::from(&e))?;
+    }
+    Ok(Some(Direct {
+        kernel: path(kernel),
+        initrd: has("initrd").map(|(suffix, _)| path(suffix)),
+        command_line: String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned(),
+    }))
+}
+
 impl Around<'_> {
     fn image(&self, file: &Path, flags: &SourceFlags) -> Result<Subject, Failures> {
         let flags = flags_for(file, flags)?;
@@ -112,6 +174,7 @@ impl Around<'_> {
             len: disk.len(),
             ways: found,
             document: None,
+            direct: None,
             copy: !direct,
             _files: Vec::new(),
         };
@@ -139,34 +202,20 @@ impl Around<'_> {
             return Err(Failure::new(Code::InvalidDocument, message).into());
         };
         let chosen = chosen(prepared, flags.format.as_deref())?;
-        let medium = match chosen.map(|planned| planned.of) {
-            Some(files::Holds::Medium(medium)) => medium,
-            Some(files::Holds::Beside(_)) | None => Medium::Disk,
+        // Without a run the names that `build` gives.
+        let place = |name: &str| match self.only_print {
+            true => PathBuf::from(name),
+            false => self.directory.file(name),
         };
-        let disk = prepared.media.of(medium).unwrap_or_else(|| prepared.media.main());
-        let cd = medium == Medium::Iso || prepared.media.disk.is_none();
-        let name = chosen.map_or("disk.raw", |planned| planned.file.as_str());
-        let found = ways(disk, cd);
-        let mut subject = Subject {
-            // Without a run the name that `build` gives it.
-            path: match self.only_print {
-                true => PathBuf::from(name),
-                false => self.directory.file(name),
-            },
-            format: chosen.and_then(format).unwrap_or(FormatName::Raw),
-            cd,
-            sector_size: sector_size(prepared),
-            len: disk.len(),
-            ways: found,
-            document: Some(said(prepared)),
-            copy: true,
-            _files: Vec::new(),
-        };
+        let mut subject = Subject::built(prepared, chosen, &place)?;
         if !self.only_print {
             subject._files = match chosen {
                 Some(planned) => self.planned(planned, prepared)?,
-                None => vec![self.raw(disk, &subject.path)?],
+                None => vec![self.raw(medium(prepared, chosen).0, &subject.path)?],
             };
+            for planned in prepared.files.iter().filter(|planned| is_beside(planned)) {
+                subject._files.extend(self.planned(planned, prepared)?);
+            }
         }
         Ok(subject)
     }
@@ -212,9 +261,13 @@ fn format(planned: &Planned) -> Option<FormatName> {
 }
 
 /// The file that is asked for, or the first one that QEMU reads; none: the raw disk.
-fn chosen<'a>(prepared: &'a Prepared, name: Option<&str>) -> Result<Option<&'a Planned>, Failure> {
+pub(super) fn chosen<'a>(
+    prepared: &'a Prepared,
+    name: Option<&str>,
+) -> Result<Option<&'a Planned>, Failure> {
     let Some(name) = name else {
-        return Ok(prepared.files.iter().find(|planned| format(planned).is_some()));
+        let media = prepared.files.iter().filter(|planned| !is_beside(planned));
+        return Ok(media.clone().find(|planned| format(planned).is_some()));
     };
     let formats = &prepared.image.spec.formats;
     let found = formats.iter().zip(&prepared.files).find(|(format, _)| format.name() == name);
