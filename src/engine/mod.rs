@@ -125,11 +125,11 @@ pub fn build(given: &Given<'_>, env: &Env<'_>) -> Result<Media, Error> {
         let plan = plan::plan(given, env)?;
         let beside = beside(plan.direct.as_ref())?;
         let layout = layout::layout(plan, &disk, env)?;
-        let disk = Some(Arc::new(make::make(layout)?) as Arc<dyn SectorSource>);
-        let iso = iso.map(|iso| iso::build(iso, given, env)).transpose()?;
-        return Ok(Media { disk, iso: iso.map(|made| made.source), beside });
+        let disk = Arc::new(make::make(layout)?) as Arc<dyn SectorSource>;
+        let iso = iso.map(|iso| iso::build(iso, Some(&disk), given, env)).transpose()?;
+        return Ok(Media { disk: Some(disk), iso: iso.map(|made| made.source), beside });
     }
-    let made = iso.map(|iso| iso::build(iso, given, env)).transpose()?;
+    let made = iso.map(|iso| iso::build(iso, None, given, env)).transpose()?;
     let beside = beside(made.as_ref().and_then(|made| made.direct.as_ref()))?;
     Ok(Media { disk: None, iso: made.map(|made| made.source), beside })
 }
