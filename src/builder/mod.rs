@@ -237,6 +237,7 @@ mod tests {
             timeout: None,
             sources: Settings {
                 boot_assets: Vec::new(),
+                cache: None,
                 rules: crate::fetch::Rules::default(),
                 proxy: None,
                 no_proxy: String::new(),

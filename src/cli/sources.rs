@@ -72,6 +72,9 @@ pub(super) struct DeskFlags {
     /// Keep to the rules of a cluster: public servers over https, and what the flags above allow
     #[arg(long)]
     pub(super) restrict_sources: bool,
+    /// Keep what costs much time in this directory and take it from there: GRUB's core images
+    #[arg(long, value_name = "DIR")]
+    pub(super) cache: Option<PathBuf>,
     #[command(flatten)]
     pub(super) reach: ReachFlags,
 }
@@ -108,6 +111,7 @@ impl ReachFlags {
             mounts: Mounts::default(),
             patience,
             docker_config: None,
+            cache: None,
         })
     }
 
@@ -127,6 +131,7 @@ impl ReachFlags {
             root: place.root,
             mounts: place.mounts,
             boot_assets: self.boot_assets,
+            cache: place.cache,
             scratch: self.scratch.unwrap_or_else(std::env::temp_dir),
             scratch_limit: self.scratch_limit.get(),
             patience: place.patience.unwrap_or(PATIENCE),
@@ -141,12 +146,14 @@ struct Place {
     mounts: Mounts,
     patience: Option<Duration>,
     docker_config: Option<PathBuf>,
+    cache: Option<PathBuf>,
 }
 
 impl DeskFlags {
     /// The settings of a desk.
     pub(super) fn settings(&self) -> Settings {
-        let Self { configmap, secret, pvc, docker_config, restrict_sources, reach } = self.clone();
+        let Self { configmap, secret, pvc, docker_config, restrict_sources, cache, reach } =
+            self.clone();
         let named = |pairs: Vec<(String, PathBuf)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
         let mounts = Mounts {
             config_maps: named(configmap),
@@ -155,6 +162,13 @@ impl DeskFlags {
             ..Mounts::default()
         };
         let everything = !restrict_sources;
-        reach.settings(Place { everything, root: None, mounts, patience: None, docker_config })
+        reach.settings(Place {
+            everything,
+            root: None,
+            mounts,
+            patience: None,
+            docker_config,
+            cache,
+        })
     }
 }

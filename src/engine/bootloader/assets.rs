@@ -15,8 +15,10 @@ use std::sync::Arc;
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::base::{Error, Kind};
+use crate::engine::base::{Cache, Error, Kind};
 
+/// Threads that read a set.
+const READERS: usize = 4;
 /// No file of a boot loader is larger.
 const LARGEST: u64 = 64 << 20;
 /// Where systemd's stubs lie.
@@ -178,19 +180,39 @@ fn disk_or_cd(name: &str) -> bool {
 pub struct Assets {
     directories: Vec<PathBuf>,
     alone: bool,
+    cache: Option<Cache>,
 }
 
 impl Assets {
     /// Those below these directories, then those of the distribution.
     #[must_use]
     pub const fn new(directories: Vec<PathBuf>) -> Self {
-        Self { directories, alone: false }
+        Self { directories, alone: false, cache: None }
     }
 
     /// Those below these directories and no others.
     #[must_use]
     pub const fn only(directories: Vec<PathBuf>) -> Self {
-        Self { directories, alone: true }
+        Self { directories, alone: true, cache: None }
+    }
+
+    /// The same; what is made of the files with much work is kept in `cache`.
+    #[must_use]
+    pub fn kept(self, cache: Option<Cache>) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// What `make` makes of `parts`, or made of them before: see `Cache::get`.
+    pub(super) fn made(
+        &self,
+        how: &str,
+        parts: &[&[u8]],
+        make: impl FnOnce() -> Result<Vec<u8>, Error>,
+    ) -> Result<Vec<u8>, Error> {
+        match &self.cache {
+            Some(cache) => cache.get(how, parts, make),
+            None => make(),
+        }
     }
 
     /// The file `name` of `set`; `name` may have directories, such as `modules/bios/menu.c32`.
@@ -255,10 +277,25 @@ impl Assets {
     }
 
     fn digest_of(&self, set: Set, names: BTreeSet<String>) -> Result<String, Error> {
+        let names: Vec<String> = names.into_iter().collect();
+        let digest = |name: &String| {
+            let bytes = self.read(set, name)?;
+            Ok(format!("{name}\0{}\n", hex::encode(Sha256::digest(&bytes))))
+        };
+        // GRUB has 300 files: most of the time goes to opening them.
+        let piece = names.len().div_ceil(READERS).max(1);
+        let lines: Vec<Result<String, Error>> = std::thread::scope(|scope| {
+            let work = |names: &[String]| names.iter().map(digest).collect::<Vec<_>>();
+            let pieces = names.chunks(piece).map(|names| scope.spawn(move || work(names)));
+            let pieces: Vec<_> = pieces.collect();
+            let joined = pieces
+                .into_iter()
+                .map(|piece| piece.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            joined.flatten().collect()
+        });
         let mut all = Sha256::new();
-        for name in names {
-            let bytes = self.read(set, &name)?;
-            all.update(format!("{name}\0{}\n", hex::encode(Sha256::digest(&bytes))));
+        for line in lines {
+            all.update(line?);
         }
         Ok(format!("sha256:{}", hex::encode(all.finalize())))
     }
@@ -289,7 +326,7 @@ impl Assets {
                 let entry = entry.map_err(|e| Error::io("listing boot files".to_owned(), e))?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let name = if directory.is_empty() { name } else { format!("{directory}/{name}") };
-                if set.has(&name) && fs::metadata(entry.path()).is_ok_and(|m| m.is_file()) {
+                if set.has(&name) && is_plain(&entry) {
                     found.insert(name);
                 }
             }
@@ -318,6 +355,14 @@ fn beside_the_program() -> Vec<PathBuf> {
     let Some(directory) = program.parent() else { return Vec::new() };
     let library = directory.parent().map(|prefix| prefix.join("lib/vmimage"));
     std::iter::once(directory.to_owned()).chain(library).collect()
+}
+
+/// Whether it is a file, or a link to one.
+fn is_plain(entry: &fs::DirEntry) -> bool {
+    match entry.file_type() {
+        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|m| m.is_file()),
+        kind => kind.is_ok_and(|kind| kind.is_file()),
+    }
 }
 
 fn bytes(file: fs::File, path: &Path) -> Result<Arc<[u8]>, Error> {
