@@ -1,10 +1,12 @@
-# The image of vmimage-operator: two static programs and the licence, no system around them.
+# The image of vmimage-operator: two static programs, the licence, and as separate files under
+# licences of their own what media are made of: files of boot loaders out of Debian's packages
+# (e2e/assets) and the guest's init. There is no system around them.
 # The operator runs as it is; build pods run /vmimage of the same image (command, uid 107).
 #
-#   default        compiles from source; pulls the Rust image and the crates
+#   default        compiles from source; pulls the images of Rust and Debian, crates and packages
 #       docker build -t vmimage-operator .
-#   --target dist  packs static programs that are already there, in DIST below the context; needs no
-#                  network and no container engine
+#   --target dist  packs what e2e/dist has put into DIST below the context: static programs, and in
+#                  DIST/root the other files; needs no network and no container engine
 #       buildah bud --isolation chroot --timestamp 0 --identity-label=false --omit-history \
 #           --target dist -t vmimage-operator .
 #
@@ -30,6 +32,12 @@ ENTRYPOINT ["/vmimage-operator"]
 FROM base AS dist
 ARG DIST=dist
 COPY --chmod=0555 ${DIST}/vmimage-operator ${DIST}/vmimage /
+COPY ${DIST}/root /
+
+# Boot loaders for PCs are packages of amd64, whatever machine the programs run on.
+FROM --platform=linux/amd64 docker.io/library/debian:bookworm AS assets
+COPY e2e/assets /assets
+RUN apt-get update && apt-get install -y --no-install-recommends $(/assets --packages) && /assets /out
 
 FROM docker.io/library/rust:1.95-bookworm AS build
 WORKDIR /src
@@ -41,7 +49,11 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     target=$(rustc -vV | sed -n 's/^host: //p') && \
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" \
         --features operator,cli --bin vmimage-operator --bin vmimage && \
-    mkdir /out && cp "target/$target/release/vmimage-operator" "target/$target/release/vmimage" /out/
+    mkdir -p /out/lib && cp "target/$target/release/vmimage-operator" "target/$target/release/vmimage" /out/ && \
+    for machine in x86_64:amd64 aarch64:arm64; do \
+        cp "$(e2e/init/build "${machine%:*}")" "/out/lib/vmimage-init.${machine#*:}" || exit 1; done
 
 FROM base
 COPY --from=build --chmod=0555 /out/vmimage-operator /out/vmimage /
+COPY --from=build --chmod=0555 /out/lib /usr/lib/vmimage
+COPY --from=assets /out /

@@ -11,6 +11,7 @@
 
 #[path = "support/bytes.rs"]
 mod bytes;
+#[expect(dead_code, reason = "the large directory is for filesystems")]
 #[path = "support/files.rs"]
 mod files;
 #[path = "support/pairs.rs"]

@@ -12,6 +12,9 @@ stage() { printf '\n\033[1m==> %4d s  %s\033[0m\n' "$((SECONDS - began))" "$*" >
 # What the scripts themselves need of Debian, beside the cluster's packages.
 packages() { "$ROOT/e2e/cluster/lib/deps.sh" qemu-system-x86 qemu-utils ca-certificates gcc libc6-dev make "$@"; }
 
+# What e2e/dist packs beside the programs.
+dist_packages=$("$ROOT/e2e/assets" --packages)
+
 # need COMMAND HINT: fails with the hint if the command is not there.
 need() { command -v "$1" >/dev/null || { echo "$1 is not in PATH: $2" >&2; exit 1; }; }
 

@@ -293,6 +293,9 @@ pub struct BuildManifest {
     pub virtual_size: u64,
     /// Inputs with their digests, by document field.
     pub inputs: Vec<InputEntry>,
+    /// Files of boot loaders, and the guest's init, that the media are made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boot_assets: Vec<BootAssetsEntry>,
     /// Byte versions of the writers.
     pub writers: Vec<WriterEntry>,
     /// The files or targets that were written.
@@ -309,6 +312,16 @@ pub struct InputEntry {
     pub digest: String,
     /// Number of bytes.
     pub size: u64,
+}
+
+/// Files that belong together, such as all modules of GRUB for BIOS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootAssetsEntry {
+    /// Their name.
+    pub set: String,
+    /// SHA-256 over their names and bytes.
+    pub digest: String,
 }
 
 /// The byte version of one writer.

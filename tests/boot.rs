@@ -156,7 +156,11 @@ fn line_breaks_return_the_carriage() {
 
 #[test]
 fn the_longest_message_scrolls_nothing_away() {
-    let says = vmimage::engine::bootloader::sector::assemble(&"x".repeat(512)).unwrap_err();
+    let says = vmimage::engine::bootloader::sector::assemble(
+        &"x".repeat(512),
+        vmimage::engine::bootloader::sector::Front::Bare,
+    )
+    .unwrap_err();
     let says = says.to_string();
     let room: usize = says.rsplit(' ').next().unwrap().parse().unwrap();
     let message: String = ('!'..='~').cycle().take(room).collect();

@@ -27,7 +27,7 @@ fn full() -> Arc<dyn SectorSource> {
 
 #[test]
 fn no_file_of_a_full_disk_is_larger_than_its_room() {
-    let media = Media { disk: Some(full()), iso: None };
+    let media = Media { disk: Some(full()), iso: None, beside: Vec::new() };
     let scratch = tempfile::tempdir().unwrap();
     for format in [
         "type: raw",

@@ -16,7 +16,7 @@ const GOLDEN: &str = "tests/golden/sector-hello.txt";
 
 #[test]
 fn the_program_is_the_golden_one() {
-    let sector = sector::assemble("Hello World!").unwrap();
+    let sector = sector::assemble("Hello World!", sector::Front::Bare).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("hello.raw");
     fs_err::write(&file, &sector).unwrap();

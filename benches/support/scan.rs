@@ -4,10 +4,12 @@
 //! peers do it.
 
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use vmimage::engine::base::tree::{Kind, Meta, Name, NodeId, Time, Tree};
 use vmimage::engine::base::{Content, Error, Extent, Origin, SectorSource};
@@ -38,40 +40,35 @@ impl SectorSource for Closed {
     }
 }
 
+/// An entry of a directory as it was looked at.
+struct Seen {
+    name: Name,
+    path: PathBuf,
+    metadata: Metadata,
+    /// Of a symbolic link.
+    target: Option<Box<[u8]>>,
+}
+
+/// Directories with more entries are looked at by two threads.
+const LARGE: usize = 512;
+
 /// The tree in the directory at `root`.
 pub(crate) fn directory(root: &Path) -> Tree {
     let origin = Origin::new("bench");
     let mut tree = Tree::new(meta(&fs_err::symlink_metadata(root).unwrap()), origin.clone());
     let mut links: HashMap<(u64, u64), NodeId> = HashMap::new();
     let mut open: Vec<(PathBuf, NodeId)> = vec![(root.to_owned(), Tree::ROOT)];
-    let mut names = [0u8; 1024];
     while let Some((path, id)) = open.pop() {
-        for entry in fs_err::read_dir(&path).unwrap() {
-            let entry = entry.unwrap();
-            let name = Name::new(entry.file_name().as_bytes()).unwrap();
-            let path = entry.path();
-            let metadata = entry.metadata().unwrap();
-            assert!(rustix::fs::llistxattr(&path, &mut names[..]).unwrap_or(0) == 0);
+        for Seen { name, path, metadata, target } in entries(&path) {
             let key = (metadata.dev(), metadata.ino());
             if let Some(node) = links.get(&key) {
                 tree.link(id, name, *node).unwrap();
                 continue;
             }
-            let kind = metadata.file_type();
-            let kind = if kind.is_dir() {
-                Kind::directory()
-            } else if kind.is_symlink() {
-                let text = fs_err::read_link(&path).unwrap();
-                Kind::Symlink(text.as_os_str().as_bytes().into())
-            } else {
-                assert!(kind.is_file() && !kind.is_fifo());
-                match metadata.len() {
-                    0 => Kind::File(Content::Bytes(Arc::default())),
-                    len => Kind::File(Content::Sectors(Arc::new(Closed {
-                        path: path.as_path().into(),
-                        len,
-                    }))),
-                }
+            let kind = match target {
+                Some(target) => Kind::Symlink(target),
+                None if metadata.is_dir() => Kind::directory(),
+                None => Kind::File(content(&path, &metadata)),
             };
             let down = kind.is_directory();
             let node = tree.put(id, name, kind, meta(&metadata), &origin).unwrap();
@@ -85,7 +82,41 @@ pub(crate) fn directory(root: &Path) -> Tree {
     tree
 }
 
-fn meta(metadata: &std::fs::Metadata) -> Meta {
+fn content(path: &Path, metadata: &Metadata) -> Content {
+    assert!(metadata.is_file() && !metadata.file_type().is_fifo());
+    match metadata.len() {
+        0 => Content::Bytes(Arc::default()),
+        len => Content::Sectors(Arc::new(Closed { path: path.into(), len })),
+    }
+}
+
+/// What a directory has, in the order in which it says so.
+fn entries(path: &Path) -> Vec<Seen> {
+    let names: Vec<fs_err::DirEntry> =
+        fs_err::read_dir(path).unwrap().map(|entry| entry.unwrap()).collect();
+    if names.len() < LARGE {
+        return names.iter().map(look).collect();
+    }
+    let (first, second) = names.split_at(names.len() / 2);
+    thread::scope(|scope| {
+        let second = scope.spawn(|| second.iter().map(look).collect::<Vec<_>>());
+        let mut seen: Vec<Seen> = first.iter().map(look).collect();
+        seen.extend(second.join().unwrap());
+        seen
+    })
+}
+
+fn look(entry: &fs_err::DirEntry) -> Seen {
+    let name = Name::new(entry.file_name().as_bytes()).unwrap();
+    let path = entry.path();
+    let metadata = entry.metadata().unwrap();
+    assert!(rustix::fs::llistxattr(&path, &mut [0u8; 256][..]).unwrap_or(0) == 0);
+    let target = metadata.is_symlink().then(|| fs_err::read_link(&path).unwrap());
+    let target = target.map(|target| target.as_os_str().as_bytes().into());
+    Seen { name, path, metadata, target }
+}
+
+fn meta(metadata: &Metadata) -> Meta {
     Meta {
         mode: (metadata.mode() & 0o7777) as u16,
         uid: metadata.uid(),

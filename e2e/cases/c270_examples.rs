@@ -14,9 +14,11 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 
 /// A document, its image, and the file that the desk makes of it.
 const IMAGES: &[(&str, &str, &str)] = &[
+    ("512-byte-vm", "512-byte-vm", "512-byte-vm.raw"),
     ("cidata", "cidata", "cidata.iso"),
     ("debian-debs", "debian-debs", "debian-debs.raw"),
     ("debian-root", "debian-root", "debian-root.qcow2"),
+    ("lites", "lites", "lites.raw"),
     ("mksmolnb", "smolnb-ext2", "smolnb-ext2.raw"),
     ("mksmolnb", "smolnb-ffs", "smolnb-ffs.raw"),
     ("slim-ext4", "slim-ext4", "slim-ext4.raw"),

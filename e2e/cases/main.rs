@@ -37,6 +37,8 @@ mod c250_files;
 mod c260_sources;
 mod c265_inputs;
 mod c270_examples;
+mod c280_boot;
+mod c290_scripts;
 mod c900_rbac;
 
 use serde_json::{Value, json};

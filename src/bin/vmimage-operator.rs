@@ -11,7 +11,8 @@ use std::sync::Arc;
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use vmimage::controller::{self, ClaimRules, Config};
+use vmimage::controller::{self, BootAssets, ClaimRules, Config};
+use vmimage::engine::bootloader::assets::{Assets, Set};
 use vmimage::metrics::Metrics;
 use vmimage::telemetry;
 use vmimage::units::{ByteSize, parse_size};
@@ -185,6 +186,7 @@ impl From<Flags> for Config {
             listen,
             concurrency,
             source_flags: sources.pass_on(),
+            boot_assets: BTreeMap::new(),
             allow_scripts,
             claims: ClaimRules {
                 overhead: filesystem_overhead,
@@ -203,7 +205,7 @@ async fn main() -> ExitCode {
         LogFormat::Json => telemetry::Form::Json,
     };
     match telemetry::start(form, &flags.log_level).and(Ok(())) {
-        Ok(()) => match run(flags.into()).await {
+        Ok(()) => match run(flags).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let cause = error.source().map(ToString::to_string).unwrap_or_default();
@@ -218,7 +220,21 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+/// The boot assets in this program's image, which build pods run, too.
+fn boot_assets() -> Result<BTreeMap<String, BootAssets>, vmimage::engine::base::Error> {
+    let entry = |(set, digest): (Set, Option<String>)| {
+        let packages = set.packages().to_owned();
+        (set.name().to_owned(), BootAssets { digest, packages })
+    };
+    Ok(Assets::default().digests()?.into_iter().map(entry).collect())
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
+    let boot_assets = boot_assets()?;
+    let missing = boot_assets.iter().filter(|(_, assets)| assets.digest.is_none());
+    let missing: Vec<&str> = missing.map(|(set, _)| set.as_str()).collect();
+    tracing::info!(?missing, "boot assets of this image are known");
+    let config = Config { boot_assets, ..flags.into() };
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, builder = config.builder_image, namespaces = ?config.namespaces, "starting");
     let (stop, stopping) = watch::channel(false);

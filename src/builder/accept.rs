@@ -53,11 +53,23 @@ pub(super) fn hashes(
     inputs: &Inputs,
     params: &Params,
 ) -> Result<Hashes, Error> {
+    boot_assets(inputs, params)?;
     let content = hash::content_hash(&image.spec, &inputs.digests())?;
     let target = hash::target_hash(&content, &image.spec, target).unwrap_or_default();
     same("contentHash", &content, &params.content_hash)?;
     same("targetHash", &target, &params.target_hash)?;
     Ok(Hashes { content, target })
+}
+
+/// The boot assets here must be those of the caller: its contentHash covers them.
+fn boot_assets(inputs: &Inputs, params: &Params) -> Result<(), Error> {
+    for (set, there) in &params.boot_assets {
+        let here = inputs.assets().get(&hash::asset_path(set)).cloned().unwrap_or_default();
+        if here != *there {
+            return Err(Error::BootAssets { set: set.clone(), here, there: there.clone() });
+        }
+    }
+    Ok(())
 }
 
 fn same(what: &'static str, computed: &str, given: &str) -> Result<(), Error> {

@@ -58,6 +58,19 @@ pub enum Error {
         /// The hash as given.
         given: String,
     },
+    /// The boot assets here are not those that the caller hashed.
+    #[error(
+        "boot assets {set}: the builder's image has {here}, the operator's {there}; both must run the \
+         same image, or have the same files"
+    )]
+    BootAssets {
+        /// The set.
+        set: String,
+        /// The digest here.
+        here: String,
+        /// The caller's.
+        there: String,
+    },
     /// An input without digest after all inputs were read.
     #[error(transparent)]
     Digest(#[from] UnknownDigest),
@@ -83,6 +96,7 @@ impl Error {
             Self::Parse(_) | Self::Count { .. } | Self::Problems { .. } | Self::Target { .. } => {
                 Code::InvalidDocument
             }
+            Self::BootAssets { .. } => Code::InvalidInput,
             Self::Read { .. } => Code::Io,
             Self::Hash { .. } | Self::Digest(_) | Self::Panic { .. } => Code::Bug,
             Self::Engine(error) => code_of(error.kind()),
@@ -97,6 +111,7 @@ impl Error {
             Self::Parse(error) => error.path().map(ToString::to_string),
             Self::Problems { problems } => problems.first().map(|p| p.path.to_string()),
             Self::Target { .. } => Some("spec.publish".to_owned()),
+            Self::BootAssets { .. } => Some("spec.boot".to_owned()),
             Self::Digest(error) => Some(error.path.to_string()),
             Self::Engine(error) | Self::Publish(publish::Error::Engine(error)) => {
                 error.origin().map(ToString::to_string)

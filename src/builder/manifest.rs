@@ -5,7 +5,9 @@
 
 use crate::engine::Inputs;
 use crate::manifest::{VMImage, hash, source};
-use crate::report::{BuildManifest, InputEntry, OutputEntry, VERSION, WriterEntry};
+use crate::report::{
+    BootAssetsEntry, BuildManifest, InputEntry, OutputEntry, VERSION, WriterEntry,
+};
 
 /// A finished build.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +41,20 @@ pub fn build_manifest(made: &Made<'_>, outputs: Vec<OutputEntry>, used: &[&str])
         content_digest: made.content_digest.to_owned(),
         virtual_size: made.virtual_size,
         inputs: inputs.collect(),
+        boot_assets: boot_assets(made),
         writers: writers(made.image, used),
         outputs,
     }
+}
+
+/// What boot loaders were made of, by the names of the sets.
+fn boot_assets(made: &Made<'_>) -> Vec<BootAssetsEntry> {
+    let sets = hash::assets(&made.image.spec).into_iter();
+    let entries = sets.filter_map(|set| {
+        let digest = made.inputs.assets().get(&hash::asset_path(set))?.clone();
+        Some(BootAssetsEntry { set: set.to_owned(), digest })
+    });
+    entries.collect()
 }
 
 /// The writers whose bytes are in the outputs, in the order of the table.

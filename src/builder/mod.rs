@@ -50,6 +50,8 @@ pub struct Params {
     pub content_hash: String,
     /// targetHash that the caller computed.
     pub target_hash: String,
+    /// Digests of boot assets that the caller hashed, by the names of their sets.
+    pub boot_assets: Vec<(String, String)>,
     /// How long the run may take.
     pub timeout: Option<Duration>,
     /// Where inputs lie, and which servers may be reached.
@@ -231,9 +233,11 @@ mod tests {
             volume: directory.path().to_owned(),
             content_hash: String::new(),
             target_hash: String::new(),
+            boot_assets: Vec::new(),
             timeout: None,
             sources: Settings {
                 boot_assets: Vec::new(),
+                cache: None,
                 rules: crate::fetch::Rules::default(),
                 proxy: None,
                 no_proxy: String::new(),

@@ -292,6 +292,9 @@ pub(super) struct BuilderArgs {
     /// targetHash that the controller computed
     #[arg(long, value_name = "HEX", required_unless_present = "resolve")]
     pub(super) target_hash: Option<String>,
+    /// Digest of boot assets that the controller hashed; may be repeated
+    #[arg(long, value_name = "SET=DIGEST", value_parser = super::sources::assigned)]
+    pub(super) boot_asset_digest: Vec<(String, String)>,
     /// Seconds that the run may take [default: no limit]
     #[arg(long, value_name = "N")]
     pub(super) timeout_seconds: Option<u64>,

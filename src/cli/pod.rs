@@ -21,6 +21,7 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         volume,
         content_hash,
         target_hash,
+        boot_asset_digest,
         timeout_seconds,
         sources,
         reach,
@@ -42,6 +43,7 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         volume: volume.unwrap_or_default(),
         content_hash: content_hash.unwrap_or_default(),
         target_hash: target_hash.unwrap_or_default(),
+        boot_assets: boot_asset_digest,
         timeout,
         sources,
         scripts: match (stage, staged) {

@@ -72,6 +72,9 @@ pub(super) struct DeskFlags {
     /// Keep to the rules of a cluster: public servers over https, and what the flags above allow
     #[arg(long)]
     pub(super) restrict_sources: bool,
+    /// Keep what costs much time in this directory and take it from there: GRUB's core images
+    #[arg(long, value_name = "DIR")]
+    pub(super) cache: Option<PathBuf>,
     #[command(flatten)]
     pub(super) reach: ReachFlags,
 }
@@ -89,6 +92,16 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// `SET=DIGEST`.
+pub(super) fn assigned(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((set, digest)) if !set.is_empty() && digest.starts_with("sha256:") => {
+            Ok((set.to_owned(), digest.to_owned()))
+        }
+        _ => Err(format!("{text:?} is not of the form SET=sha256:DIGEST")),
+    }
+}
+
 impl ReachFlags {
     /// The settings of a build pod whose objects are mounted below `root`.
     pub(super) fn in_pod(self, root: Option<PathBuf>, patience: Option<Duration>) -> Settings {
@@ -98,6 +111,7 @@ impl ReachFlags {
             mounts: Mounts::default(),
             patience,
             docker_config: None,
+            cache: None,
         })
     }
 
@@ -117,6 +131,7 @@ impl ReachFlags {
             root: place.root,
             mounts: place.mounts,
             boot_assets: self.boot_assets,
+            cache: place.cache,
             scratch: self.scratch.unwrap_or_else(std::env::temp_dir),
             scratch_limit: self.scratch_limit.get(),
             patience: place.patience.unwrap_or(PATIENCE),
@@ -131,12 +146,14 @@ struct Place {
     mounts: Mounts,
     patience: Option<Duration>,
     docker_config: Option<PathBuf>,
+    cache: Option<PathBuf>,
 }
 
 impl DeskFlags {
     /// The settings of a desk.
     pub(super) fn settings(&self) -> Settings {
-        let Self { configmap, secret, pvc, docker_config, restrict_sources, reach } = self.clone();
+        let Self { configmap, secret, pvc, docker_config, restrict_sources, cache, reach } =
+            self.clone();
         let named = |pairs: Vec<(String, PathBuf)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
         let mounts = Mounts {
             config_maps: named(configmap),
@@ -145,6 +162,13 @@ impl DeskFlags {
             ..Mounts::default()
         };
         let everything = !restrict_sources;
-        reach.settings(Place { everything, root: None, mounts, patience: None, docker_config })
+        reach.settings(Place {
+            everything,
+            root: None,
+            mounts,
+            patience: None,
+            docker_config,
+            cache,
+        })
     }
 }

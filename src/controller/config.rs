@@ -28,10 +28,22 @@ pub struct Config {
     pub concurrency: u16,
     /// Flags of build pods about the servers that sources may lie on.
     pub source_flags: Vec<String>,
+    /// The boot assets of the builder's image, which is the operator's, by the name of their set: see
+    /// `manifest::hash::assets`.
+    pub boot_assets: BTreeMap<String, BootAssets>,
     /// Whether scripts run in namespaces that allow them.
     pub allow_scripts: bool,
     /// How claims are sized.
     pub claims: ClaimRules,
+}
+
+/// Files of a boot loader, or the guest's init.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootAssets {
+    /// Their digest; none where there are no such files.
+    pub digest: Option<String>,
+    /// The Debian packages that have them.
+    pub packages: String,
 }
 
 /// How claims are sized, by StorageClass.

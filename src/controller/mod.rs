@@ -34,7 +34,7 @@ use kube::api::{Api, ListParams};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{ANY_CLASS, ClaimRules, Config};
+pub use config::{ANY_CLASS, BootAssets, ClaimRules, Config};
 
 use self::http::{Shown, serve};
 use self::run::{Scope, scope};

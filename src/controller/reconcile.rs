@@ -19,6 +19,7 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::apply::{self, Order};
+use super::config::Config;
 use super::context::Context;
 use super::decide::{self, Action, Decision, Facts, State};
 use super::dereference::dereference;
@@ -155,11 +156,18 @@ async fn known(image: &Image, context: &Context) -> Result<Known, Error> {
     if !found.missing.is_empty() {
         return Ok(Known::Missing(found.missing.join("; ")));
     }
-    Ok(judged(image, spec, found.digests).unwrap_or_else(Known::Refused))
+    let config = &context.config;
+    Ok(judged(image, spec, found.digests, config).unwrap_or_else(Known::Refused))
 }
 
 /// What is known when all ConfigMaps were read.
-fn judged(image: &Image, spec: Spec, mut digests: InputDigests) -> Result<Known, Refusal> {
+fn judged(
+    image: &Image,
+    spec: Spec,
+    mut digests: InputDigests,
+    config: &Config,
+) -> Result<Known, Refusal> {
+    digests.extend(validate::boot_assets(&spec, config)?);
     let mut resolved = InputDigests::new();
     if let Some(open) = Open::of(image, &spec)? {
         match open.known(&image.status()) {

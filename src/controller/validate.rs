@@ -4,6 +4,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::config::Config;
 use super::observe::Wanted;
 use crate::api::{Image, names};
 use crate::manifest::types::{AccessMode, Spec, Target};
@@ -36,6 +37,17 @@ pub(super) enum Refusal {
     /// There is no target.
     #[error("spec.publish is empty: name at least one target, such as {{name: golden, pvc: {{}}}}")]
     NothingToPublish,
+    /// The operator's image has no files of a boot loader that the document needs.
+    #[error(
+        "spec.boot: this operator's image has no boot assets {set} (of Debian's package {packages}); \
+         it needs an image that carries them"
+    )]
+    BootAssetsMissing {
+        /// The set.
+        set: &'static str,
+        /// What brings it.
+        packages: String,
+    },
     /// Scripts run only where operator and namespace allow them.
     #[error(
         "spec.disk.scripts: scripts are not allowed here: the operator needs --allow-scripts \
@@ -57,6 +69,7 @@ impl Refusal {
         match self {
             Self::InvalidSpec(_) => "InvalidSpec",
             Self::NothingToPublish => "NothingToPublish",
+            Self::BootAssetsMissing { .. } => "BootAssetsMissing",
             Self::ScriptsNotAllowed { .. } => "ScriptsNotAllowed",
         }
     }
@@ -84,6 +97,18 @@ pub(super) fn spec(image: &Image) -> Result<Spec, Refusal> {
         return Err(Refusal::NothingToPublish);
     }
     Ok(spec)
+}
+
+/// The digests of the boot assets that the media of `spec` are made of.
+pub(super) fn boot_assets(spec: &Spec, config: &Config) -> Result<hash::InputDigests, Refusal> {
+    let known = |set: &'static str| {
+        let entry = config.boot_assets.get(set);
+        let digest = entry.and_then(|entry| entry.digest.clone());
+        let packages = || entry.map(|entry| entry.packages.clone()).unwrap_or_default();
+        let missing = || Refusal::BootAssetsMissing { set, packages: packages() };
+        Ok((hash::asset_path(set), digest.ok_or_else(missing)?))
+    };
+    hash::assets(spec).into_iter().map(known).collect()
 }
 
 /// What is wanted of `spec`, whose inputs have the digests that it gives and those `found`.

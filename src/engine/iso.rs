@@ -21,8 +21,13 @@ pub(super) struct Made {
     pub(super) direct: Option<boot::Direct>,
 }
 
-/// Builds `iso`.
-pub(super) fn build(iso: &Iso, given: &Given<'_>, env: &Env<'_>) -> Result<Made, Error> {
+/// Builds `iso`, beside the document's disk if it has one.
+pub(super) fn build(
+    iso: &Iso,
+    disk: Option<&Arc<dyn SectorSource>>,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<Made, Error> {
     let origin = Origin::new("spec.iso");
     let mut one = [Some(contents::iso_tree(iso, given, env)?)];
     let direct =
@@ -30,7 +35,7 @@ pub(super) fn build(iso: &Iso, given: &Given<'_>, env: &Env<'_>) -> Result<Made,
     let [tree] = one;
     let mut tree = tree.unwrap_or_else(|| Tree::new(Meta::directory(env.time), origin.clone()));
     let mut params = params(iso);
-    boot::on_iso(&mut tree, &mut params, given, env)?;
+    boot::on_iso(&mut tree, &mut params, disk, given, env)?;
     let request = Request {
         tree: Arc::new(tree),
         identity: Identity { label: None, uuid: None, seed: given.seed.id("iso") },

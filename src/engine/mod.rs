@@ -87,8 +87,11 @@ pub struct Media {
     pub iso: Option<Arc<dyn SectorSource>>,
     /// Files beside the media, for hypervisors that load a kernel themselves: what follows a dot
     /// behind the image's name, and the bytes.
-    pub beside: Vec<(&'static str, Arc<dyn SectorSource>)>,
+    pub beside: Vec<Beside>,
 }
+
+/// A file beside the media: its suffix and its bytes.
+pub type Beside = (&'static str, Arc<dyn SectorSource>);
 
 impl Media {
     /// The medium that a volume holds and that the content digest is about: the disk, else the ISO.
@@ -122,19 +125,17 @@ pub fn build(given: &Given<'_>, env: &Env<'_>) -> Result<Media, Error> {
         let plan = plan::plan(given, env)?;
         let beside = beside(plan.direct.as_ref())?;
         let layout = layout::layout(plan, &disk, env)?;
-        let disk = Some(Arc::new(make::make(layout)?) as Arc<dyn SectorSource>);
-        let iso = iso.map(|iso| iso::build(iso, given, env)).transpose()?;
-        return Ok(Media { disk, iso: iso.map(|made| made.source), beside });
+        let disk = Arc::new(make::make(layout)?) as Arc<dyn SectorSource>;
+        let iso = iso.map(|iso| iso::build(iso, Some(&disk), given, env)).transpose()?;
+        return Ok(Media { disk: Some(disk), iso: iso.map(|made| made.source), beside });
     }
-    let made = iso.map(|iso| iso::build(iso, given, env)).transpose()?;
+    let made = iso.map(|iso| iso::build(iso, None, given, env)).transpose()?;
     let beside = beside(made.as_ref().and_then(|made| made.direct.as_ref()))?;
     Ok(Media { disk: None, iso: made.map(|made| made.source), beside })
 }
 
 /// Kernel, initrd and command line as files.
-fn beside(
-    direct: Option<&boot::Direct>,
-) -> Result<Vec<(&'static str, Arc<dyn SectorSource>)>, Error> {
+fn beside(direct: Option<&boot::Direct>) -> Result<Vec<Beside>, Error> {
     let Some(boot::Direct { kernel, initrd, command_line }) = direct else { return Ok(Vec::new()) };
     let origin = Origin::new("spec.boot");
     let line = format!("{command_line}\n").into_bytes();

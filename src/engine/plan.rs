@@ -6,13 +6,13 @@
 use super::base::tree::Tree;
 use super::base::{Content, Error, Kind, Origin};
 use super::boot::{self, Booting, Direct};
-use super::bootloader::sector;
+use super::bootloader::sector::{self, Front};
 use super::contents::{self, Trees};
+use super::filesystem::{BootCode, Params, fat};
 use super::ids::Ids;
 use super::inputs::Inputs;
-use super::scripts;
 use super::volume::{self, Volume};
-use super::{Env, Given};
+use super::{Env, Given, params, scripts};
 use crate::manifest::FieldPath;
 use crate::manifest::types::{Disk, PartitionTable, Sector};
 use crate::units::{ByteSize, SECTOR};
@@ -62,7 +62,8 @@ pub(super) struct Product {
 pub(super) fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
     let spec = given.spec;
     let mut products = Vec::new();
-    if let Some(sector) = spec.boot.as_ref().and_then(|boot| boot.sector.as_ref()) {
+    let sector = spec.boot.as_ref().and_then(|boot| boot.sector.as_ref());
+    if let Some(sector) = sector.filter(|_| !spec.has_volumes()) {
         products.push(boot_sector(sector, given.inputs)?);
     }
     let none = Disk::default();
@@ -78,6 +79,7 @@ pub(super) fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
     let mut booting = boot::on_disk(disk, &ids, &mut trees, given, env)?;
     let direct = boot::direct(Some(disk), Some(&ids), &mut trees, given, env)?;
     let code = booting.code.take();
+    let code = sector_code(disk, sector, given.inputs)?.or(code);
     let mut volumes = volume::volumes(disk, &ids, trees, code, given, env)?;
     if let Some(index) = booting.active {
         volume::activate(disk, &mut volumes, index);
@@ -102,30 +104,48 @@ pub(super) fn trees(
     Ok((ids, trees))
 }
 
+/// The boot sector of a disk that is one FAT volume: the code around its parameters.
+fn sector_code(
+    disk: &Disk,
+    sector: Option<&Sector>,
+    inputs: &Inputs,
+) -> Result<Option<(usize, BootCode)>, Error> {
+    let filesystem = disk.partitions.first().and_then(|partition| partition.filesystem.as_ref());
+    let (Some(sector), Some(filesystem)) = (sector, filesystem) else { return Ok(None) };
+    let Params::Fat(fat) = params::of(filesystem, true)? else { return Ok(None) };
+    // Without a word about the bits, there is room for the parameters of each.
+    let front = match (fat.bits, fat.floppy) {
+        (Some(fat::Bits::Twelve | fat::Bits::Sixteen), _) | (None, Some(_)) => Front::Fat,
+        _ => Front::Fat32,
+    };
+    let (_, bytes) = sector_bytes(sector, front, inputs)?;
+    Ok(Some((0, BootCode::fixed(bytes))))
+}
+
 fn boot_sector(given: &Sector, inputs: &Inputs) -> Result<Product, Error> {
-    let (origin, bytes) = sector_bytes(given, inputs)?;
+    let (origin, bytes) = sector_bytes(given, Front::Bare, inputs)?;
     debug_assert!(bytes.len() as u64 <= SECTOR);
     Ok(Product { origin, content: Content::Bytes(bytes.into()), at: 0 })
 }
 
 /// The bytes of a boot sector, and the field they come from.
-pub(super) fn sector_bytes(given: &Sector, inputs: &Inputs) -> Result<(Origin, Vec<u8>), Error> {
-    Ok(match &given.message {
-        Some(message) => {
-            let origin = Origin::new("spec.boot.sector.message");
-            (origin.clone(), sector::assemble(message).map_err(|e| e.at(&origin))?)
-        }
-        None => {
-            let path = FieldPath::new("spec.boot.sector.source");
-            let origin = Origin::new(path.as_str());
-            let input = inputs.get(&path).ok_or_else(|| {
-                Error::new(Kind::Document, "sector needs exactly one of: message, source")
-                    .at(&origin)
-            })?;
-            (
-                origin.clone(),
-                input.bytes().and_then(|bytes| sector::take(&bytes)).map_err(|e| e.at(&origin))?,
-            )
-        }
-    })
+pub(super) fn sector_bytes(
+    given: &Sector,
+    front: Front,
+    inputs: &Inputs,
+) -> Result<(Origin, Vec<u8>), Error> {
+    if let Some(message) = &given.message {
+        let origin = Origin::new("spec.boot.sector.message");
+        let bytes = sector::assemble(message, front).map_err(|e| e.at(&origin))?;
+        return Ok((origin, bytes));
+    }
+    let path = FieldPath::new("spec.boot.sector.source");
+    let origin = Origin::new(path.as_str());
+    let input = inputs.get(&path).ok_or_else(|| {
+        let message = "sector needs exactly one of: message, source";
+        Error::new(Kind::Document, message).at(&origin)
+    })?;
+    let take = if front == Front::Bare { sector::take } else { sector::take_on_fat };
+    let bytes = input.bytes().and_then(|bytes| take(&bytes)).map_err(|e| e.at(&origin))?;
+    Ok((origin, bytes))
 }

@@ -98,16 +98,18 @@ pub fn assets(spec: &Spec) -> Vec<&'static str> {
         sets.extend(spec.disk.is_some().then_some("syslinux/bin"));
         sets.extend(spec.iso.is_some().then_some("isolinux"));
     }
-    sets.extend(boot.efi.as_ref().filter(|efi| efi.style == EfiStyle::Uki).map(|_| "efi-stub"));
+    let stub = if arm { "efi-stub-arm64" } else { "efi-stub" };
+    sets.extend(boot.efi.as_ref().filter(|efi| efi.style == EfiStyle::Uki).map(|_| stub));
     let build = boot.initrd.as_ref().and_then(|initrd| initrd.build.as_ref());
-    sets.extend(build.filter(|build| build.init == Init::Builtin).map(|_| "init"));
+    let init = if arm { "init-arm64" } else { "init" };
+    sets.extend(build.filter(|build| build.init == Init::Builtin).map(|_| init));
     sets
 }
 
 /// Where the digest of such a set stands among those of inputs.
 #[must_use]
 pub fn asset_path(set: &str) -> FieldPath {
-    FieldPath::new(&format!("assets.{set}"))
+    FieldPath::new(format!("assets.{set}"))
 }
 
 /// SHA-256 over what decides the bytes of the media: 64 hexadecimal digits.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::{Mounts, Sources};
-use crate::engine::base::{Error, Scratch};
+use crate::engine::base::{Cache, Error, Scratch};
 use crate::engine::bootloader::assets::Assets;
 use crate::fetch::{Client, Guard, Proxies, Rules, Times};
 
@@ -36,6 +36,8 @@ pub struct Settings {
     pub scratch_limit: u64,
     /// Directories with files of boot loaders, before those of the distribution.
     pub boot_assets: Vec<PathBuf>,
+    /// A directory for what was made with much work, which later builds take from there.
+    pub cache: Option<PathBuf>,
     /// How long fetching one input may take.
     pub patience: Duration,
 }
@@ -58,7 +60,8 @@ impl Settings {
         };
         let scratch = Scratch::new(&self.scratch, self.scratch_limit);
         let docker_config = self.docker_config.clone();
-        let assets = Assets::new(self.boot_assets.clone());
+        let cache = self.cache.as_ref().map(|path| Cache::open(path, Cache::LIMIT)).transpose()?;
+        let assets = Assets::new(self.boot_assets.clone()).kept(cache);
         Ok(Sources { mounts, files, client, scratch, docker_config, assets })
     }
 }

@@ -8,6 +8,7 @@
 mod atomic;
 mod build;
 mod builder;
+mod cache;
 mod errors;
 mod faults;
 mod formats;

@@ -113,7 +113,7 @@ pub(crate) fn volume(path: &Path, params: &Params, tree: Tree, uuid: Option<&str
     };
     let planned = plan(params, &request).unwrap();
     let len = planned.len();
-    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len };
+    let place = Placement { extents: vec![Extent::new(0, len).unwrap()], medium: len, volume: 0 };
     copy(planned.render(&place).unwrap().as_ref(), path);
 }
 

@@ -21,10 +21,32 @@ pub(crate) const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples
 
 /// The examples with contents, and the files that each makes.
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
+    (
+        "512-byte-vm",
+        &[
+            "512-byte-vm.raw",
+            "512-byte-vm.qcow2",
+            "512-byte-vm.vmdk",
+            "512-byte-vm.vdi",
+            "512-byte-vm.vhd",
+            "512-byte-vm.iso",
+        ],
+    ),
     ("cidata", &["cidata.iso"]),
     ("debian-debs", &["debian-debs.raw", "debian-debs.vmdk"]),
     ("debian-root", &["debian-root.qcow2"]),
-    ("mksmolnb", &["smolnb-ext2.raw", "smolnb-ffs.raw"]),
+    ("lites", &["lites.raw", "lites.qcow2"]),
+    (
+        "mksmolnb",
+        &[
+            "smolnb-ext2.raw",
+            "smolnb-ext2.vmlinuz",
+            "smolnb-ext2.cmdline",
+            "smolnb-ffs.raw",
+            "smolnb-ffs.vmlinuz",
+            "smolnb-ffs.cmdline",
+        ],
+    ),
     ("slim-ext4", &["slim-ext4.raw", "slim-ext4.qcow2"]),
     ("smolbsd", &["smolbsd.raw"]),
     ("squashfs", &["squashfs.raw"]),
@@ -66,7 +88,12 @@ impl Desk {
         let volume = desk.path("home/volume");
         let path = format!("PATH={}", std::env::var("PATH").unwrap());
         let tmp = format!("TMPDIR={}", desk.path("home").display());
-        let mut command = desk.user(&[&path, &tmp]);
+        // Fetched as who we are: the cache is in our home.
+        let fetch = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/guest/gnumach");
+        fs::copy(tool::run("apt", fetch, &[]).trim(), desk.path("gnumach")).unwrap();
+        open(&desk.path("gnumach"), 0o644);
+        let mach = format!("GNUMACH={}", desk.path("gnumach").display());
+        let mut command = desk.user(&[&path, &tmp, &mach]);
         command.args(["sh", make.to_str().unwrap(), volume.to_str().unwrap()]);
         desk.done(command);
         desk

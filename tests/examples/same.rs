@@ -8,6 +8,9 @@ use crate::desk::{BUILT, EXAMPLES, How, desk, sha256sum};
 
 const PINNED: &str = include_str!("../golden/examples.sha256");
 
+/// Their bytes follow the version of Debian's GRUB, too.
+const FOLLOWING: &[&str] = &["lites"];
+
 /// The files of all examples below `out`, with their digests, as sha256sum prints them.
 fn digests(out: &str) -> String {
     let files = BUILT.iter().flat_map(|(_, files)| *files);
@@ -18,7 +21,12 @@ fn digests(out: &str) -> String {
 /// See CONTRIBUTING.md, "When a golden digest or dump changes".
 #[test]
 fn the_digests_are_pinned() {
-    let found = digests("first");
+    let pinned = BUILT.iter().filter(|(example, _)| !FOLLOWING.contains(example));
+    let pinned: Vec<&str> = pinned.flat_map(|(_, files)| *files).copied().collect();
+    let found: String = digests("first")
+        .split_inclusive('\n')
+        .filter(|line| pinned.iter().any(|file| line.ends_with(&format!("  {file}\n"))))
+        .collect();
     assert_eq!(found, PINNED, "found:\n{found}");
 }
 

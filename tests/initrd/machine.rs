@@ -82,10 +82,13 @@ pub(crate) fn boot_with(initrd: &dyn SectorSource, memory: u32, disk: Option<&Pa
     let (file, serial) = (directory.path().join("initrd"), directory.path().join("serial"));
     fs::write(&file, bytes(initrd)).unwrap();
     let drive = disk.map(|disk| format!("file={},format=raw,if=virtio", disk.display()));
+    // Of the kernel's messages only the worst: others (a stall on a busy machine) get into the middle
+    // of the guest's lines. That an archive cannot be unpacked is one of the worst.
+    let options = "console=ttyS0 panic=-1 loglevel=1";
     let mut child = Command::new("qemu-system-x86_64")
         .args(drive.iter().flat_map(|drive| ["-drive", drive]))
         .args(["-machine", "q35", "-accel", "tcg", "-nic", "none", "-display", "none"])
-        .args(["-no-reboot", "-append", "console=ttyS0 panic=-1 loglevel=4"])
+        .args(["-no-reboot", "-append", options])
         .args(["-m", &memory.to_string(), "-serial", &format!("file:{}", serial.display())])
         .args(["-device", "virtio-rng-pci", "-kernel"])
         .arg(guest().join("vmlinuz"))

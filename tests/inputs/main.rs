@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use vmimage::engine::Inputs;
 use vmimage::engine::base::tree::Time;
 use vmimage::engine::base::{Error, Scratch, Silent};
+use vmimage::engine::bootloader::assets::Assets;
 use vmimage::fetch::{Client, Guard, Proxies, Rules, Times};
 use vmimage::manifest::{FieldPath, Spec};
 use vmimage::sources::{Mounts, Sources};
@@ -27,6 +28,7 @@ pub(crate) fn sources(directory: &Path) -> Sources {
     let rules = Rules { everything: true, plain_http: true, ..Rules::default() };
     let client = Client::new(Guard::new(rules), Proxies::default(), Times::default(), &[]);
     Sources {
+        assets: Assets::default(),
         mounts: Mounts::default(),
         files: Some(directory.to_owned()),
         client: client.unwrap(),

@@ -123,7 +123,7 @@ fn syslinux_boots_only_from_the_active_partition() {
 
 #[test]
 fn our_own_sector_tells_its_message_and_empty_disks_boot_nowhere() {
-    let sector = sector::assemble("Hello World!").unwrap();
+    let sector = sector::assemble("Hello World!", sector::Front::Bare).unwrap();
     let found = boot_of(sector.clone());
     assert_eq!((found.disk.bios, found.records[0].code), (Answer::Yes, Code::Vmimage));
     assert_eq!(found.records[0].message.as_deref(), Some("Hello World!"));

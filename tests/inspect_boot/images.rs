@@ -108,7 +108,11 @@ fn floppy_emulation_is_told_with_the_code_of_the_floppy() {
     let desk = tempfile::tempdir().unwrap();
     let tree = desk.path().join("tree");
     fs::create_dir_all(&tree).unwrap();
-    let mut floppy = vmimage::engine::bootloader::sector::assemble("On a floppy").unwrap();
+    let mut floppy = vmimage::engine::bootloader::sector::assemble(
+        "On a floppy",
+        vmimage::engine::bootloader::sector::Front::Bare,
+    )
+    .unwrap();
     floppy.resize(1440 << 10, 0);
     fs::write(tree.join("f.img"), floppy).unwrap();
     let file = desk.path().join("f.iso");

@@ -3,23 +3,24 @@
 //!
 //! Tests nothing by itself.
 
+mod boot;
 mod contents;
 mod partitions;
 
 /// All documents for rows, those of disks with contents too.
 pub(crate) fn cases()
 -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str, &'static str)> {
-    CASES.iter().chain(contents::CASES).chain(partitions::CASES)
+    CASES.iter().chain(boot::CASES).chain(contents::CASES).chain(partitions::CASES)
 }
 
 /// All specs that are accepted.
 pub(crate) fn accepted() -> impl Iterator<Item = &'static &'static str> {
-    ACCEPTED.iter().chain(contents::ACCEPTED)
+    ACCEPTED.iter().chain(boot::ACCEPTED).chain(contents::ACCEPTED)
 }
 
 /// A document for every row: its name, the spec, the path, and what the message ends with.
 const CASES: &[(&str, &str, &str, &str)] = &[
-    ("boot-member", "{boot: {}}", "spec.boot", "needs its member sector"),
+    ("boot-member", "{boot: {}}", "spec.boot", "syslinux, efi, direct"),
     ("sector-member", "{boot: {sector: {}}}", "spec.boot.sector", "message, source"),
     (
         "sector-member",

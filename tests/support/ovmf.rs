@@ -1,4 +1,4 @@
-//! A machine with UEFI in QEMU that runs until its serial line says what is waited for.
+//! A machine with UEFI or a BIOS in QEMU that runs until its serial line says what is waited for.
 //!
 //! Judges nothing itself. Invariant: only the process started here is ended, and it always is.
 
@@ -20,6 +20,8 @@ pub(crate) enum Firmware {
     Microsoft,
     /// Of an arm64 machine; starts anything.
     Arm64,
+    /// SeaBIOS.
+    Bios,
 }
 
 struct Running(Child);
@@ -33,14 +35,15 @@ impl Drop for Running {
 }
 
 /// The files of a firmware: its code, and what its variables begin with.
-const fn files(firmware: Firmware) -> [&'static str; 2] {
-    match firmware {
+const fn files(firmware: Firmware) -> Option<[&'static str; 2]> {
+    Some(match firmware {
         Firmware::Open => ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
         Firmware::Microsoft => {
             ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"]
         }
         Firmware::Arm64 => ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
-    }
+        Firmware::Bios => return None,
+    })
 }
 
 /// QEMU for the firmware, without disks.
@@ -52,7 +55,9 @@ fn machine(firmware: Firmware) -> Command {
     } else {
         command = Command::new("qemu-system-x86_64");
         command.args(["-machine", "q35,smm=on"]);
-        command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        if firmware != Firmware::Bios {
+            command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        }
     }
     command.args(["-accel", "tcg", "-m", "512", "-nic", "none", "-display", "none", "-no-reboot"]);
     command
@@ -63,17 +68,20 @@ fn machine(firmware: Firmware) -> Command {
 pub(crate) fn boot(firmware: Firmware, disks: &[&Path], ends: &[&str]) -> String {
     let directory = tempfile::tempdir().unwrap();
     let (variables, serial) = (directory.path().join("vars"), directory.path().join("serial"));
-    let [code, store] = files(firmware).map(|path| {
-        let package = if firmware == Firmware::Arm64 { "qemu-efi-aarch64" } else { "ovmf" };
-        assert!(Path::new(path).exists(), "{path} is missing; install it: apt install {package}");
-        path
-    });
-    fs::copy(store, &variables).unwrap();
     let mut command = machine(firmware);
     command.args(["-serial", &format!("file:{}", serial.display())]);
-    let flash = "if=pflash,format=raw";
-    command.args(["-drive", &format!("{flash},unit=0,readonly=on,file={code}")]);
-    command.args(["-drive", &format!("{flash},unit=1,file={}", variables.display())]);
+    if let Some(found) = files(firmware) {
+        let [code, store] = found.map(|path| {
+            let package = if firmware == Firmware::Arm64 { "qemu-efi-aarch64" } else { "ovmf" };
+            let there = Path::new(path).exists();
+            assert!(there, "{path} is missing; install it: apt install {package}");
+            path
+        });
+        fs::copy(store, &variables).unwrap();
+        let flash = "if=pflash,format=raw";
+        command.args(["-drive", &format!("{flash},unit=0,readonly=on,file={code}")]);
+        command.args(["-drive", &format!("{flash},unit=1,file={}", variables.display())]);
+    }
     // SATA on a PC.
     let bus = if firmware == Firmware::Arm64 { "virtio" } else { "ide" };
     for disk in disks {

@@ -8,13 +8,13 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
         "sector-beside-disk",
         "{boot: {sector: {message: a}}, disk: {size: 8Mi, partitionTable: GPT}}",
         "spec.boot.sector",
-        "disk.partitions out",
+        "filesystem: {type: vfat}",
     ),
     (
         "sector-beside-disk",
         "{boot: {sector: {message: a}}, disk: {partitions: [{name: a, filesystem: {type: ext4}}]}}",
         "spec.boot.sector",
-        "disk.partitions out",
+        "filesystem: {type: vfat}",
     ),
     (
         "source-digest",

@@ -53,6 +53,15 @@ impl Qemu {
         Self::start_in(tempfile::tempdir().unwrap(), machine, (disk, format), &[])
     }
 
+    /// The same with more options of QEMU, which win over ours.
+    pub(crate) fn start_file_with(
+        machine: Machine<'_>,
+        disk: (&Path, &str),
+        options: &[&str],
+    ) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), machine, disk, options)
+    }
+
     /// The same with so many MiB of memory, for guests that are more than a boot sector.
     pub(crate) fn start_large(machine: Machine<'_>, disk: &Path, memory: u32) -> Self {
         let memory = memory.to_string();
@@ -136,6 +145,19 @@ impl Qemu {
         eventually(&format!("the serial line carries {count} bytes"), || {
             (self.serial().len() >= count).then_some(())
         });
+    }
+
+    /// Waits until the serial line has carried `text`; returns all of it, without carriage returns.
+    pub(crate) fn wait_for_text(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let line = String::from_utf8_lossy(&self.serial()).replace('\r', "");
+            if line.contains(text) {
+                return line;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in {line}");
+            sleep(Duration::from_millis(30));
+        }
     }
 
     /// Waits until the machine's processor sleeps with interrupts off, so for ever.

@@ -24,6 +24,7 @@ use super::super::validate::Accepted;
 use super::document::KEY;
 use super::{scripts, sources};
 use crate::api::{Image, labels, names};
+use crate::manifest::hash;
 use crate::manifest::types::{self, Build, Spec};
 use crate::report::{Class, Code};
 use crate::units::ByteSize;
@@ -110,6 +111,7 @@ fn pod(spec: &Spec, wanted: &Wanted, config: &Config) -> PodSpec {
     let account = build.service_account_name.clone().or(config.build_service_account.clone());
     let mut builder = container(build, wanted, config, given.mounts);
     let mut volumes: Vec<Volume> = volumes(wanted).into_iter().chain(given.volumes).collect();
+    builder.args.get_or_insert_default().extend(boot_assets(spec, wanted, config));
     let init_containers = scripts::scripts(spec, &mut builder, &mut volumes);
     PodSpec {
         active_deadline_seconds: Some(i64::from(build.timeout_seconds.0)),
@@ -204,6 +206,16 @@ fn container(
         ),
         ..Container::default()
     }
+}
+
+/// What the builder's boot assets must be: an image of another release may have others.
+fn boot_assets(spec: &Spec, wanted: &Wanted, config: &Config) -> Vec<String> {
+    let needed = if wanted.only_looks() { Vec::new() } else { hash::assets(spec) };
+    let flag = |set: &str| {
+        let digest = config.boot_assets.get(set)?.digest.as_ref()?;
+        Some(format!("--boot-asset-digest={set}={digest}"))
+    };
+    needed.into_iter().filter_map(flag).collect()
 }
 
 fn arguments(build: &Build, wanted: &Wanted, config: &Config) -> Vec<String> {

@@ -8,6 +8,7 @@
 //! Knows no watches: `world` fills the caches before every run. Invariant: it is stricter than the
 //! real one where the controller's promises are at stake (see `server::Promises`), never laxer.
 
+mod boot;
 mod looking;
 mod node;
 mod objects;

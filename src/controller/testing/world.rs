@@ -222,6 +222,7 @@ impl Controller {
             listen: ([127, 0, 0, 1], 0).into(),
             concurrency: 1,
             source_flags: Vec::new(),
+            boot_assets: super::boot::assets(),
             allow_scripts: true,
             claims: ClaimRules::default(),
         };

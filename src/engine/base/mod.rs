@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod beneath;
+mod cache;
 mod composed;
 mod content;
 #[cfg(target_os = "linux")]
@@ -27,6 +28,7 @@ pub mod tree;
 
 #[cfg(target_os = "linux")]
 pub use beneath::Beneath;
+pub use cache::Cache;
 pub use composed::{Composed, Region};
 pub use content::{Content, Finish, Late, Placement};
 #[cfg(target_os = "linux")]

@@ -74,7 +74,11 @@ pub(super) fn install(
                 let message = "the kernel takes no initrd from a stub (Linux 5.8 and later do); use style: Stub with startupScript";
                 return Err(Error::new(Kind::Document, message).at(&at));
             }
-            let stub = env.assets.read(Set::EfiStub, machine.stub()).map_err(|e| e.at(&origin))?;
+            let set = match machine {
+                efi::Machine::X64 => Set::EfiStub,
+                efi::Machine::Arm64 => Set::EfiStubArm64,
+            };
+            let stub = env.assets.read(set, machine.stub()).map_err(|e| e.at(&origin))?;
             let mut parts = efi::Parts::new(kernel.clone());
             parts.initrd.clone_from(&initrd);
             parts.command_line = (!command_line.is_empty()).then(|| command_line.to_owned());

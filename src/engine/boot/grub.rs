@@ -3,6 +3,8 @@
 //! Invariants: every path of the menu is in the one filesystem that GRUB reads; each kernel is one
 //! that its entry can start.
 
+use std::cell::Cell;
+
 use super::efi::Esp;
 use super::place::{Found, Ground, Trees};
 use super::{machine, put, text};
@@ -93,12 +95,14 @@ pub(super) fn install(
 ) -> Result<Made, Error> {
     let entries = entries(grub, boot);
     let own = partition(grub, &entries, scene)?;
-    let volume = Volume { own, named: grub.partition.is_some(), scene, trees };
+    let volume =
+        Volume { own, named: grub.partition.is_some(), scene, trees, packed: Cell::new(false) };
     let mut list = Vec::new();
     for (path, entry) in &entries {
         let origin = Origin::new(path.as_str());
         list.push(volume.entry(entry, &origin).map_err(|e| e.at(&origin))?);
     }
+    let packed = volume.packed.get();
     let menu = menu(grub, list);
     let text_of = menu.config().map_err(|e| e.at(&origin()))?;
     let directory = directory(scene, own)?;
@@ -112,7 +116,7 @@ pub(super) fn install(
     let core = grub
         .firmware
         .contains(&BootFirmware::Bios)
-        .then(|| bios(grub, scene, &reach, &shown, &menu).map_err(|e| e.at(&origin())))
+        .then(|| bios((grub, packed), scene, &reach, &shown, &menu).map_err(|e| e.at(&origin())))
         .transpose()?;
     Ok(Made { partition: own, core })
 }
@@ -156,6 +160,8 @@ struct Volume<'a, 'b> {
     named: bool,
     scene: &'a Scene<'b>,
     trees: &'a Trees<'a>,
+    /// Whether a kernel is compressed.
+    packed: Cell<bool>,
 }
 
 impl Volume<'_, '_> {
@@ -201,16 +207,14 @@ impl Volume<'_, '_> {
 
     fn linux(&self, linux: &LinuxEntry, origin: &Origin) -> Result<Action, Error> {
         let (path, content) = self.file(&linux.kernel, origin)?;
-        if machine(self.scene.given.spec.architecture).is_ok_and(|m| m == efi::Machine::X64)
-            || self.scene.given.spec.architecture == crate::manifest::types::Architecture::I386
-        {
-            let bytes = super::kernel::bytes(&content, origin)?;
-            kernel::linux(&bytes, &linux.kernel)?;
-        }
-        let initrds = linux.initrd.iter().map(|path| Ok(self.file(path, origin)?.0));
+        let initrd = linux.initrd.as_ref();
+        let initrd = initrd.map(|path| Ok::<_, Error>((path, self.file(path, origin)?)));
+        let initrd = initrd.transpose()?;
+        let judged = initrd.as_ref().map(|(path, (_, content))| (*path, content));
+        super::kernel::linux((&linux.kernel, &content), judged, self.scene.given, origin)?;
         Ok(Action::Linux {
             kernel: path,
-            initrds: initrds.collect::<Result<_, Error>>()?,
+            initrds: initrd.into_iter().map(|(_, (place, _))| place).collect(),
             arguments: self.scene.fill(&linux.command_line, origin)?.into_bytes(),
         })
     }
@@ -222,11 +226,10 @@ impl Volume<'_, '_> {
         origin: &Origin,
     ) -> Result<Action, Error> {
         let (path, content) = self.file(&given.kernel, origin)?;
-        let bytes = super::kernel::bytes(&content, origin)?;
-        // GRUB unpacks what is compressed; what is in it cannot be judged here.
-        if !kernel::is_gzip(&bytes) {
-            kernel::multiboot(&bytes, version, &given.kernel)?;
-        }
+        let packed = kernel::is_gzip(&super::kernel::bytes(&content, origin)?);
+        self.packed.set(self.packed.get() || packed);
+        let plain = super::kernel::unpacked(&content, self.scene.env, origin)?;
+        kernel::multiboot(&super::kernel::bytes(&plain, origin)?, version, &given.kernel)?;
         let modules = given.modules.iter().map(|module| {
             let arguments = self.scene.fill(&module.arguments, origin)?.into_bytes();
             Ok(Module { path: self.file(&module.path, origin)?.0, arguments })
@@ -254,7 +257,7 @@ fn menu(grub: &Grub, entries: Vec<Entry>) -> Menu {
 }
 
 fn bios(
-    grub: &Grub,
+    (grub, packed): (&Grub, bool),
     scene: &Scene<'_>,
     reach: &Reach,
     directory: &str,
@@ -264,7 +267,8 @@ fn bios(
     let commands = assets.read(Set::GrubPc, "command.lst")?;
     let commands = String::from_utf8_lossy(&commands);
     let mut params = menu_core(reach.access, &reach.root, directory, menu, &commands)?;
-    for module in &grub.modules {
+    let unpacker = packed.then(|| "gzio".to_owned());
+    for module in grub.modules.iter().chain(&unpacker) {
         if !params.modules.contains(module) {
             params.modules.push(module.clone());
         }
@@ -298,6 +302,8 @@ fn uefi(
     let machine = machine(scene.given.spec.architecture)?;
     let find = search(reach, directory)?;
     let more = format!("{find}configfile {directory}/grub.cfg\n");
+    // On an ISO, too: its part for UEFI is a filesystem that GRUB reads its configuration from.
+    let kind = efi::Grub::Disk;
     match grub.efi_image {
         EfiImage::Native => {
             if machine != efi::Machine::X64 {
@@ -312,14 +318,14 @@ fn uefi(
             esp.add(efi::fallback(machine, Content::Bytes(image.into()), &origin()));
         }
         EfiImage::Distribution => {
-            esp.extend(efi::distribution(machine, efi::Grub::Disk, &more, assets, &origin())?);
+            esp.extend(efi::distribution(machine, kind, &more, assets, &origin())?);
         }
         EfiImage::Signed => {
             if machine != efi::Machine::X64 {
                 let message = "efiImage: signed is for amd64 only";
                 return Err(Error::new(Kind::Document, message));
             }
-            esp.extend(efi::signed(efi::Grub::Disk, &more, assets, &origin())?);
+            esp.extend(efi::signed(kind, &more, assets, &origin())?);
         }
     }
     Ok(())

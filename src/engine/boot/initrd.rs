@@ -12,7 +12,9 @@ use crate::engine::initrd::{self, Compression, Extra, Member, modules, newc};
 use crate::engine::{Env, Given, contents};
 use crate::guest::{Config, Medium, OnExit as Exit};
 use crate::manifest::FieldPath;
-use crate::manifest::types::{App, Init, Initrd, InitrdBuild, InitrdCompression, Modules, OnExit};
+use crate::manifest::types::{
+    App, Architecture, Init, Initrd, InitrdBuild, InitrdCompression, Modules, OnExit,
+};
 
 /// Where Linux looks before it can unpack anything.
 const EARLY: [&[u8]; 2] = [b"kernel/x86/microcode", b"kernel/firmware/acpi"];
@@ -122,7 +124,11 @@ fn builtin(
 ) -> Result<(), Error> {
     let Some(app) = &build.app else { return Ok(()) };
     let name = format!("vmimage-init.{}", given.spec.architecture.as_str());
-    let program = env.assets.read(Set::Init, &name).map_err(|e| e.at(origin))?;
+    let set = match given.spec.architecture {
+        Architecture::Arm64 => Set::InitArm64,
+        _ => Set::Init,
+    };
+    let program = env.assets.read(set, &name).map_err(|e| e.at(origin))?;
     initrd::place(tree, Extra::Devices, env.time, origin)?;
     let path = TreePath::new(b"init")?;
     let file = Extra::File { path, content: Content::Bytes(program), mode: 0o755 };

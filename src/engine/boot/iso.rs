@@ -10,10 +10,11 @@ use super::grub::{self, Reach, Scene};
 use super::place::{Ground, Trees};
 use super::{floppy, floppy_image, initrd, kernel, put, syslinux, text};
 use crate::engine::base::tree::{Tree, TreePath};
-use crate::engine::base::{Content, Error, Extent, Kind, Origin, Patch, Placement};
+use crate::engine::base::{Content, Error, Extent, Kind, Origin, Patch, Placement, SectorSource};
 use crate::engine::bootloader::efi as layout;
 use crate::engine::bootloader::grub::menu::{Access, Filesystem, Root, Table};
 use crate::engine::bootloader::grub::pc::Hybrid;
+use crate::engine::bootloader::sector::Front;
 use crate::engine::bootloader::syslinux::{Isolinux, hybrid, modules};
 use crate::engine::filesystem::iso9660::{
     BootEntry, BootImage, Emulation, Params, Places, Platform, SystemArea,
@@ -28,6 +29,8 @@ const ISOLINUX: &str = "/isolinux";
 /// Types of partitions: EFI system, and one that no system mounts (hidden NTFS, as isohybrid has it).
 const EFI_SYSTEM: u8 = 0xef;
 const HIDDEN: u8 = 0x17;
+/// Empty sectors at the end of a disc, as everybody has them.
+const PADDING: u32 = 150;
 
 /// What makes a disc also a disk: the code at its beginning out of the place of its boot image.
 type Code = Box<dyn Fn(&Places) -> Result<Vec<u8>, Error> + Send + Sync>;
@@ -36,14 +39,19 @@ type Code = Box<dyn Fn(&Places) -> Result<Vec<u8>, Error> + Send + Sync>;
 pub(in crate::engine) fn on_iso(
     tree: &mut Tree,
     params: &mut Params,
+    disk: Option<&Arc<dyn SectorSource>>,
     given: &Given<'_>,
     env: &Env<'_>,
 ) -> Result<(), Error> {
     let Some(boot) = &given.spec.boot else { return Ok(()) };
     if let Some(sector) = &boot.sector {
-        let (origin, bytes) = sector_bytes(sector, given.inputs)?;
-        let image = floppy_image(Content::Bytes(bytes.into()), &origin)?;
-        params.boot.push(floppy(image));
+        params.boot.push(match disk.filter(|_| given.spec.has_volumes()) {
+            Some(disk) => floppy(Arc::clone(disk))?,
+            None => {
+                let (origin, bytes) = sector_bytes(sector, Front::Bare, given.inputs)?;
+                floppy(floppy_image(Content::Bytes(bytes.into()), &origin))?
+            }
+        });
         return Ok(());
     }
     let scene = Scene { given, env, ids: None, ground: Ground::iso() };
@@ -54,6 +62,10 @@ pub(in crate::engine) fn on_iso(
         *tree = changed;
     }
     let (entries, code, esp) = made?;
+    if boot.grub.is_some() {
+        // GRUB's code for discs reads a sector more than its image has.
+        params.padding = PADDING;
+    }
     params.boot = entries;
     let esp = esp.map(|esp| image(esp, given, env)).transpose()?;
     if let Some(image) = esp {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::place::{Ground, Trees};
 use crate::engine::base::{ByteSource, Content, Error, Kind, Origin, SectorSource};
+use crate::engine::bootloader::efi;
+use crate::engine::bootloader::grub::kernel as x86;
 use crate::engine::transform::netbsd;
 use crate::engine::{Env, Given};
 use crate::manifest::FieldPath;
-use crate::manifest::types::{Boot, Kernel, LinuxEntry, Transform};
+use crate::manifest::types::{Architecture, Boot, Kernel, LinuxEntry, Path, Transform};
 
 /// No kernel or module that a loader reads is larger.
 const LARGEST: u64 = 256 << 20;
@@ -66,6 +68,46 @@ pub(super) fn bytes(content: &Content, origin: &Origin) -> Result<Vec<u8>, Error
     let mut bytes = vec![0; content.len() as usize];
     sectors(content.clone(), origin)?.read_at(0, &mut bytes)?;
     Ok(bytes)
+}
+
+/// A kernel as a loader of Multiboot sees it: GRUB unpacks what is compressed.
+pub(super) fn unpacked(
+    content: &Content,
+    env: &Env<'_>,
+    origin: &Origin,
+) -> Result<Content, Error> {
+    let source = sectors(content.clone(), origin)?;
+    netbsd::gunzip(&source, env.scratch).map(Content::Sectors).map_err(|e| e.at(origin))
+}
+
+/// Judges the Linux kernel of a menu, and what its initrd needs.
+pub(super) fn linux(
+    (name, kernel): (&Path, &Content),
+    initrd: Option<(&Path, &Content)>,
+    given: &Given<'_>,
+    origin: &Origin,
+) -> Result<(), Error> {
+    if given.spec.architecture == Architecture::Arm64 {
+        let source = sectors(kernel.clone(), origin)?;
+        efi::kernel(&*source, efi::Machine::Arm64).map_err(|e| e.at(origin))?;
+        return Ok(());
+    }
+    let refused = |why: String| Err(Error::new(Kind::Document, why).at(origin));
+    let found = x86::linux(&bytes(kernel, origin)?, name).map_err(|e| e.at(origin))?;
+    if found.wide && given.spec.architecture == Architecture::I386 {
+        let version = found.version.unwrap_or_default();
+        return refused(format!(
+            "{name} is a Linux kernel for amd64 ({version}); the document's architecture is i386"
+        ));
+    }
+    let room = u64::from(found.initrd_end) + 1;
+    if let Some((path, initrd)) = initrd.filter(|(_, initrd)| initrd.len() > room) {
+        return refused(format!(
+            "the initrd {path} has {} bytes; the kernel {name} takes it below address {room} of memory only",
+            initrd.len()
+        ));
+    }
+    Ok(())
 }
 
 /// The entry that starts the document's kernel; none without one.

@@ -102,7 +102,7 @@ pub(super) fn config(
     scene: &Scene<'_>,
     trees: &Trees<'_>,
 ) -> Result<Config, Error> {
-    let find = |path: &Path| -> Result<TreePath, Error> {
+    let find = |path: &Path| -> Result<(TreePath, Content), Error> {
         let found = match scene.ground.find(path, &origin()) {
             Ok(found) => found,
             Err(_) if syslinux.partition.is_some() => {
@@ -115,14 +115,18 @@ pub(super) fn config(
                 format!("{path} lies on another partition than syslinux; put both on one");
             return Err(Error::new(Kind::Document, message).at(&origin()));
         }
-        trees.file(&found, &origin())?;
-        Ok(found.path)
+        let content = trees.file(&found, &origin())?;
+        Ok((found.path, content))
     };
     let one = |(at, entry): (usize, &SyslinuxEntry)| {
         let LinuxEntry { kernel, initrd, command_line } = &entry.linux;
         let append = scene.fill(command_line, &origin())?;
-        let initrds = initrd.iter().map(find).collect::<Result<_, Error>>()?;
-        let boot = menu::Boot::Linux { kernel: find(kernel)?, initrds, append };
+        let (place, content) = find(kernel)?;
+        let found = initrd.as_ref().map(find).transpose()?;
+        let judged = initrd.as_ref().zip(found.as_ref().map(|(_, content)| content));
+        super::kernel::linux((kernel, &content), judged, scene.given, &origin())?;
+        let initrds = found.into_iter().map(|(place, _)| place).collect();
+        let boot = menu::Boot::Linux { kernel: place, initrds, append };
         Ok(Entry { label: format!("entry{at}"), title: Some(entry.title.clone()), boot })
     };
     let list = entries.iter().enumerate().map(one).collect::<Result<Vec<_>, Error>>()?;

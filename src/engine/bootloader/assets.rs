@@ -2,11 +2,12 @@
 //! stubs, shim.
 //!
 //! They have licences of their own and are never part of our programs: they are read when a document
-//! needs them, first from the user's directories, then from where Debian's packages put them.
+//! needs them, first from the user's directories, then from where Debian's packages put them. Our
+//! guest's init is looked for beside the running program, too, and in `../lib/vmimage` from there.
 //! Invariant: what is read is bounded, and a file that is missing is named with its package and with
 //! every place that was searched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +15,16 @@ use std::sync::Arc;
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::base::{Error, Kind};
+use crate::engine::base::{Cache, Error, Kind};
 
+/// Threads that read a set.
+const READERS: usize = 4;
 /// No file of a boot loader is larger.
 const LARGEST: u64 = 64 << 20;
+/// Where systemd's stubs lie.
+const EFI_STUBS: &str = "/usr/lib/systemd/boot/efi";
+/// Where files of our own lie.
+const OWN: &str = "/usr/lib/vmimage";
 
 /// Files that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,16 +47,22 @@ pub enum Set {
     Syslinux,
     /// isolinux.
     Isolinux,
-    /// Stubs of unified kernel images.
+    /// Stubs of unified kernel images on x86-64.
     EfiStub,
-    /// Our own init for guests: no loader's, but a file beside our programs like them.
+    /// Stubs of unified kernel images on arm64.
+    EfiStubArm64,
+    /// Our own init for guests on x86-64: no loader's, but a file beside our programs like them.
     Init,
+    /// Our own init for guests on arm64.
+    InitArm64,
 }
 
 /// Where a set lies, and what brings it.
 struct Facts {
-    /// Below a directory of the user.
+    /// Its own.
     name: &'static str,
+    /// Below a directory of the user.
+    below: &'static str,
     /// As the packages have it.
     place: &'static str,
     /// Debian's packages.
@@ -58,7 +71,7 @@ struct Facts {
 
 impl Set {
     /// All sets.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::GrubPc,
         Self::GrubEfiX64,
         Self::GrubEfiArm64,
@@ -69,7 +82,9 @@ impl Set {
         Self::Syslinux,
         Self::Isolinux,
         Self::EfiStub,
+        Self::EfiStubArm64,
         Self::Init,
+        Self::InitArm64,
     ];
 
     const fn facts(self) -> Facts {
@@ -91,27 +106,48 @@ impl Set {
             Self::SyslinuxPrograms => ("syslinux/bin", "/usr/bin", "syslinux or extlinux"),
             Self::Syslinux => ("syslinux", "/usr/lib/syslinux", "syslinux-common"),
             Self::Isolinux => ("isolinux", "/usr/lib/ISOLINUX", "isolinux"),
-            Self::EfiStub => ("efi-stub", "/usr/lib/systemd/boot/efi", "systemd-boot-efi"),
-            Self::Init => ("init", "/usr/lib/vmimage", "vmimage-operator"),
+            Self::EfiStub => ("efi-stub", EFI_STUBS, "systemd-boot-efi"),
+            Self::EfiStubArm64 => ("efi-stub-arm64", EFI_STUBS, "systemd-boot-efi:arm64"),
+            Self::Init => ("init", OWN, "vmimage-operator"),
+            Self::InitArm64 => ("init-arm64", OWN, "vmimage-operator"),
         };
-        Facts { name, place, packages }
+        let below = match self {
+            Self::EfiStubArm64 => "efi-stub",
+            Self::InitArm64 => "init",
+            _ => name,
+        };
+        Facts { name, below, place, packages }
     }
 
     /// Where its files lie below it.
     const fn directories(self) -> &'static [&'static str] {
         match self {
-            Self::Syslinux => &["modules/bios", "mbr"],
+            Self::Syslinux => &["", "modules/bios", "mbr"],
             Self::GrubEfiX64 | Self::GrubEfiArm64 => &["", "monolithic"],
             _ => &[""],
         }
     }
 
-    /// Whether a file of its directories belongs to it.
+    /// Whether a file of its directories belongs to it: what media are made of. Packages put more
+    /// there, such as programs, and others that are installed may add some.
     fn has(self, name: &str) -> bool {
+        let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
         match self {
+            Self::GrubPc => ends(&[".img", ".lst", ".mod"]),
+            Self::GrubEfiX64 | Self::GrubEfiArm64 => {
+                ends(&[".img", ".lst", ".mod"])
+                    || matches!(name.strip_prefix("monolithic/"), Some(image) if disk_or_cd(image))
+            }
+            Self::GrubSignedX64 => name.strip_suffix(".signed").is_some_and(disk_or_cd),
+            Self::GrubFonts => ends(&[".pf2"]),
+            Self::Shim => matches!(name, "shimx64.efi.signed" | "mmx64.efi.signed"),
             Self::SyslinuxPrograms => matches!(name, "syslinux" | "extlinux"),
-            Self::Init => name.starts_with("vmimage-init."),
-            _ => true,
+            Self::Syslinux => ends(&[".c32", "mbr.bin", "ldlinux.sys", "ldlinux.bss"]),
+            Self::Isolinux => matches!(name, "isolinux.bin" | "isohdpfx.bin"),
+            Self::EfiStub => name == "linuxx64.efi.stub",
+            Self::EfiStubArm64 => name == "linuxaa64.efi.stub",
+            Self::Init => name == "vmimage-init.amd64",
+            Self::InitArm64 => name == "vmimage-init.arm64",
         }
     }
 
@@ -121,11 +157,22 @@ impl Set {
         Self::ALL.into_iter().find(|set| set.name() == name)
     }
 
-    /// Its name, which is its place below a directory of the user.
+    /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.facts().name
     }
+
+    /// The Debian packages that have it.
+    #[must_use]
+    pub const fn packages(self) -> &'static str {
+        self.facts().packages
+    }
+}
+
+/// GRUB as one program for a disk or for a CD.
+fn disk_or_cd(name: &str) -> bool {
+    matches!(name, "grubx64.efi" | "gcdx64.efi" | "grubaa64.efi" | "gcdaa64.efi")
 }
 
 /// Finds files of boot loaders.
@@ -133,19 +180,39 @@ impl Set {
 pub struct Assets {
     directories: Vec<PathBuf>,
     alone: bool,
+    cache: Option<Cache>,
 }
 
 impl Assets {
     /// Those below these directories, then those of the distribution.
     #[must_use]
     pub const fn new(directories: Vec<PathBuf>) -> Self {
-        Self { directories, alone: false }
+        Self { directories, alone: false, cache: None }
     }
 
     /// Those below these directories and no others.
     #[must_use]
     pub const fn only(directories: Vec<PathBuf>) -> Self {
-        Self { directories, alone: true }
+        Self { directories, alone: true, cache: None }
+    }
+
+    /// The same; what is made of the files with much work is kept in `cache`.
+    #[must_use]
+    pub fn kept(self, cache: Option<Cache>) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// What `make` makes of `parts`, or made of them before: see `Cache::get`.
+    pub(super) fn made(
+        &self,
+        how: &str,
+        parts: &[&[u8]],
+        make: impl FnOnce() -> Result<Vec<u8>, Error>,
+    ) -> Result<Vec<u8>, Error> {
+        match &self.cache {
+            Some(cache) => cache.get(how, parts, make),
+            None => make(),
+        }
     }
 
     /// The file `name` of `set`; `name` may have directories, such as `modules/bios/menu.c32`.
@@ -161,12 +228,15 @@ impl Assets {
                 Err(e) => return Err(Error::io(format!("opening {}", path.display()), e)),
             }
         }
+        let Facts { below, packages, .. } = set.facts();
+        let (what, whence) = match set {
+            Set::Init | Set::InitArm64 => ("guest's init", "e2e/init/build makes it".to_owned()),
+            _ => ("boot loader's file", format!("Debian's package {packages} has it")),
+        };
         let message = format!(
-            "the boot loader's file {name} is missing; searched: {}; Debian's package {} has it, or give a \
-             directory that has {}/{name}",
+            "the {what} {name} is missing; searched: {}; {whence}, or give a directory that has \
+             {below}/{name}",
             searched.join(", "),
-            set.facts().packages,
-            set.name()
         );
         Err(Error::new(Kind::Unsupported, message))
     }
@@ -192,18 +262,55 @@ impl Assets {
     /// The digest of a set: over the names and bytes of all its files. Of sets of which there is no
     /// file it is that of nothing, which no document can be built with.
     pub fn digest(&self, set: Set) -> Result<String, Error> {
-        let mut names = BTreeSet::new();
-        for directory in set.directories() {
-            for name in self.below(set, directory)? {
-                names.insert(name);
-            }
+        self.digest_of(set, self.all(set)?)
+    }
+
+    /// The digest of each set of which there are files, and none of the others.
+    pub fn digests(&self) -> Result<BTreeMap<Set, Option<String>>, Error> {
+        let mut digests = BTreeMap::new();
+        for set in Set::ALL {
+            let names = self.all(set)?;
+            let there = !names.is_empty();
+            digests.insert(set, there.then(|| self.digest_of(set, names)).transpose()?);
         }
+        Ok(digests)
+    }
+
+    fn digest_of(&self, set: Set, names: BTreeSet<String>) -> Result<String, Error> {
+        let names: Vec<String> = names.into_iter().collect();
+        let digest = |name: &String| {
+            let bytes = self.read(set, name)?;
+            Ok(format!("{name}\0{}\n", hex::encode(Sha256::digest(&bytes))))
+        };
+        // GRUB has 300 files: most of the time goes to opening them.
+        let piece = names.len().div_ceil(READERS).max(1);
+        let lines: Vec<Result<String, Error>> = std::thread::scope(|scope| {
+            let work = |names: &[String]| names.iter().map(digest).collect::<Vec<_>>();
+            let pieces = names.chunks(piece).map(|names| scope.spawn(move || work(names)));
+            let pieces: Vec<_> = pieces.collect();
+            let joined = pieces
+                .into_iter()
+                .map(|piece| piece.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            joined.flatten().collect()
+        });
         let mut all = Sha256::new();
-        for name in names {
-            let bytes = self.read(set, &name)?;
-            all.update(format!("{name}\0{}\n", hex::encode(Sha256::digest(&bytes))));
+        for line in lines {
+            all.update(line?);
         }
         Ok(format!("sha256:{}", hex::encode(all.finalize())))
+    }
+
+    /// The names of all files of a set that count.
+    fn all(&self, set: Set) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        for directory in set.directories() {
+            names.extend(self.below(set, directory)?);
+        }
+        // One of them is read: whether the other one is there decides nothing.
+        if set == Set::SyslinuxPrograms && names.contains("syslinux") {
+            names.remove("extlinux");
+        }
+        Ok(names)
     }
 
     /// The plain files of a directory of a set that count.
@@ -219,7 +326,7 @@ impl Assets {
                 let entry = entry.map_err(|e| Error::io("listing boot files".to_owned(), e))?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let name = if directory.is_empty() { name } else { format!("{directory}/{name}") };
-                if set.has(&name) && fs::metadata(entry.path()).is_ok_and(|m| m.is_file()) {
+                if set.has(&name) && is_plain(&entry) {
                     found.insert(name);
                 }
             }
@@ -228,9 +335,33 @@ impl Assets {
     }
 
     fn places(&self, set: Set) -> Vec<PathBuf> {
-        let Facts { name, place, .. } = set.facts();
-        let own = self.directories.iter().map(|directory| directory.join(name));
-        own.chain((!self.alone).then(|| PathBuf::from(place))).collect()
+        let Facts { below, place, .. } = set.facts();
+        let mut places: Vec<_> =
+            self.directories.iter().map(|directory| directory.join(below)).collect();
+        if self.alone {
+            return places;
+        }
+        if matches!(set, Set::Init | Set::InitArm64) {
+            places.extend(beside_the_program());
+        }
+        places.push(place.into());
+        places
+    }
+}
+
+/// The directory of the running program, and `lib/vmimage` beside it.
+fn beside_the_program() -> Vec<PathBuf> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let Some(directory) = program.parent() else { return Vec::new() };
+    let library = directory.parent().map(|prefix| prefix.join("lib/vmimage"));
+    std::iter::once(directory.to_owned()).chain(library).collect()
+}
+
+/// Whether it is a file, or a link to one.
+fn is_plain(entry: &fs::DirEntry) -> bool {
+    match entry.file_type() {
+        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|m| m.is_file()),
+        kind => kind.is_ok_and(|kind| kind.is_file()),
     }
 }
 
@@ -264,5 +395,47 @@ mod tests {
         }
         assert!(!error.contains("/usr/lib"), "{error}");
         assert!(assets.names(Set::Shim).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_digest_covers_what_media_are_made_of() {
+        let desk = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let path = desk.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        };
+        let assets = Assets::only(vec![desk.path().to_owned()]);
+        let digest = |set| assets.digest(set).unwrap();
+        for (set, counts, other) in [
+            (Set::GrubPc, "grub/i386-pc/lzma.mod", "grub/i386-pc/grub-bios-setup"),
+            (Set::GrubEfiX64, "grub/x86_64-efi/monolithic/grubx64.efi", "grub/x86_64-efi/x.h"),
+            (Set::Shim, "shim/shimx64.efi.signed", "shim/shimx64.efi"),
+            (Set::SyslinuxPrograms, "syslinux/bin/syslinux", "syslinux/bin/extlinux"),
+            (Set::Syslinux, "syslinux/mbr/mbr.bin", "syslinux/memdisk"),
+            (Set::EfiStub, "efi-stub/linuxx64.efi.stub", "efi-stub/linuxaa64.efi.stub"),
+            (Set::Init, "init/vmimage-init.amd64", "init/vmimage-init.arm64"),
+        ] {
+            assert_eq!(assets.digests().unwrap()[&set], None, "{set:?} is not there");
+            let nothing = digest(set);
+            put(counts);
+            let one = digest(set);
+            assert_ne!(one, nothing, "{set:?}: {counts} counts");
+            put(other);
+            assert_eq!(digest(set), one, "{set:?}: {other} does not count");
+            assert_eq!(assets.digests().unwrap()[&set], Some(one));
+        }
+        let error = assets.read(Set::Init, "vmimage-init.i386").unwrap_err().to_string();
+        assert!(error.contains("e2e/init/build"), "{error}");
+    }
+
+    #[test]
+    fn the_init_lies_beside_the_program_too() {
+        let places = Assets::default().places(Set::Init);
+        let program = std::env::current_exe().unwrap();
+        let directory = program.parent().unwrap();
+        let library = directory.parent().unwrap().join("lib/vmimage");
+        assert_eq!(places, [directory.to_owned(), library, OWN.into()]);
+        assert_eq!(Assets::default().places(Set::GrubPc), [PathBuf::from("/usr/lib/grub/i386-pc")]);
     }
 }

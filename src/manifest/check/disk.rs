@@ -249,8 +249,12 @@ pub(super) fn attribute(spec: &Spec) -> Vec<Found> {
 
 pub(super) fn sector_beside(spec: &Spec) -> Vec<Found> {
     let sector = spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some());
-    let taken =
-        |disk: &Disk| disk.partition_table != PartitionTable::None || !disk.partitions.is_empty();
+    let fat = |partition: &Partition| {
+        partition.filesystem.as_ref().is_some_and(|f| f.kind == FilesystemKind::Vfat)
+    };
+    let taken = |disk: &Disk| {
+        disk.partition_table != PartitionTable::None || !disk.partitions.iter().all(fat)
+    };
     let wrong = sector && spec.disk.as_ref().is_some_and(taken);
     wrong.then(|| at(FieldPath::new("spec.boot.sector"))).into_iter().collect()
 }

@@ -152,4 +152,4 @@ pub(in super::super) const OF_MISSING: &str =
 pub(in super::super) const OF_WITHOUT: &str = "of: disk needs disk or boot, of: iso needs iso";
 pub(in super::super) const FIT_REQUEST: &str =
     "the size is known only after the build: add pvc.request, or disk.size";
-pub(in super::super) const SECTOR_DISK: &str = "boot.sector is the whole first sector of the disk: with it leave disk.partitionTable and disk.partitions out";
+pub(in super::super) const SECTOR_DISK: &str = "boot.sector is the first sector of the disk: with it leave disk.partitionTable out, and of disk.partitions all but one with filesystem: {type: vfat}";

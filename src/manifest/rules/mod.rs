@@ -231,7 +231,7 @@ pub(super) fn spec() -> Value {
             "message": message::NOTHING,
         },
         {
-            "rule": "!(has(self.boot) && has(self.boot.sector) && has(self.disk)) || !((has(self.disk.partitions) && size(self.disk.partitions) > 0) || (has(self.disk.partitionTable) && self.disk.partitionTable != 'None'))",
+            "rule": "!(has(self.boot) && has(self.boot.sector) && has(self.disk)) || ((!has(self.disk.partitions) || self.disk.partitions.all(p, has(p.filesystem) && p.filesystem.type == 'vfat')) && (!has(self.disk.partitionTable) || self.disk.partitionTable == 'None'))",
             "message": message::SECTOR_DISK,
         },
         {"rule": boot::ground(), "message": message::BOOT_GROUND},

@@ -19,8 +19,10 @@ use super::source::Source;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline, extend("x-kubernetes-validations" = rules::boot()))]
 pub struct Boot {
-    /// A BIOS boot sector, 512 bytes that are the whole program. On an ISO it is that of a floppy
-    /// disk of 1.44 MB which the BIOS emulates.
+    /// A BIOS boot sector, 512 bytes that are the whole program. With one vfat partition and no table
+    /// it is the code of that volume, such as a floppy disk. On an ISO it is that of a floppy disk
+    /// which the BIOS emulates: the document's disk, if it is such a volume of 1.2, 1.44 or 2.88 MB,
+    /// else an empty one of 1.44 MB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sector: Option<Sector>,
 

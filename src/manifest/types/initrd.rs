@@ -56,7 +56,7 @@ pub struct InitrdBuild {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<App>,
 
-    /// More settings of our own init, as lines of its configuration: see docs/init.md.
+    /// More settings of our own init, as lines of its configuration: see docs/guest-init.md.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16_384), extend("default" = ""))]
     pub settings: String,

@@ -180,6 +180,12 @@ impl Spec {
     pub fn has_disk(&self) -> bool {
         self.disk.is_some() || self.boot.as_ref().is_some_and(|boot| boot.sector.is_some())
     }
+
+    /// Whether there is a disk that holds anything but a boot sector.
+    #[must_use]
+    pub fn has_volumes(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| !disk.partitions.is_empty())
+    }
 }
 
 fn default_formats() -> Vec<Format> {

@@ -21,15 +21,56 @@ const SIGNATURE_AT: usize = LEN - SIGNATURE.len();
 /// there would show as partitions of nonsense.
 const TABLE_AT: usize = 440;
 
-/// Our own program with `message`: exactly 512 bytes.
-pub fn assemble(message: &str) -> Result<Vec<u8>, Error> {
+/// What lies before a sector's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// Nothing.
+    Bare,
+    /// The parameters of a FAT12 or FAT16 volume.
+    Fat,
+    /// The parameters of a FAT32 volume.
+    Fat32,
+}
+
+impl Front {
+    const ALL: [Self; 3] = [Self::Bare, Self::Fat, Self::Fat32];
+
+    /// Where the code begins (FAT 1.03, "Boot Sector and BPB").
+    const fn code_at(self) -> u8 {
+        match self {
+            Self::Bare => 0,
+            Self::Fat => 62,
+            Self::Fat32 => 90,
+        }
+    }
+
+    /// The sector up to the message. The parameters are zeros behind a jump over them.
+    fn program(self) -> Vec<u8> {
+        let at = self.code_at();
+        let mut sector = match self {
+            Self::Bare => Vec::new(),
+            // jmp short; nop
+            Self::Fat | Self::Fat32 => vec![0xEB, at - 2, 0x90],
+        };
+        sector.resize(usize::from(at), 0);
+        sector.extend(program::code(at));
+        sector
+    }
+}
+
+/// Our own program with `message`: exactly 512 bytes, in which the parameters are zero.
+pub fn assemble(message: &str, front: Front) -> Result<Vec<u8>, Error> {
     refuse_unprintable(message)?;
-    let mut sector = program::code();
+    let mut sector = front.program();
     let room = TABLE_AT.saturating_sub(sector.len() + 1);
     if let Some(over) = message.len().checked_sub(room).filter(|over| *over > 0) {
+        let place = match front {
+            Front::Bare => "a boot sector",
+            Front::Fat => "the boot sector of a FAT12 or FAT16 volume",
+            Front::Fat32 => "the boot sector of a FAT32 volume",
+        };
         let text = format!(
-            "the message is {over} bytes too long: it has {} bytes, a boot sector has room for \
-             {room}",
+            "the message is {over} bytes too long: it has {} bytes, {place} has room for {room}",
             message.len()
         );
         return Err(Error::new(Kind::Document, text));
@@ -41,9 +82,30 @@ pub fn assemble(message: &str) -> Result<Vec<u8>, Error> {
 /// The message of a sector that `assemble` made; none of any other.
 #[must_use]
 pub fn message(sector: &[u8]) -> Option<String> {
-    let rest = sector.get(..TABLE_AT)?.strip_prefix(program::code().as_slice())?;
+    let rest = Front::ALL.iter().find_map(|front| {
+        let program = front.program();
+        let at = usize::from(front.code_at());
+        let code = sector.get(at..TABLE_AT)?;
+        code.strip_prefix(program.get(at..)?)
+    })?;
     let end = rest.iter().position(|byte| *byte == 0)?;
     Some(String::from_utf8_lossy(rest.get(..end)?).into_owned())
+}
+
+/// A given sector as the code of a FAT volume, whose parameters replace what it has in their place.
+pub fn take_on_fat(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let sector = take(bytes)?;
+    match sector.first() {
+        Some(0xEB | 0xE9) => Ok(sector),
+        first => {
+            let found = first.copied().unwrap_or_default();
+            let text = format!(
+                "the boot sector of a FAT volume begins with a jump over the volume's parameters \
+                 (EB or E9), this one with {found:02X}"
+            );
+            Err(Error::new(Kind::Input, text))
+        }
+    }
 }
 
 /// A given sector: at most 512 bytes that end with 55 AA, taken byte for byte. One that is shorter
@@ -124,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_sector_holds_the_message_and_no_partition_table() {
-        let sector = assemble("Hello World!").unwrap();
+        let sector = assemble("Hello World!", Front::Bare).unwrap();
         assert_eq!(sector.len(), 512);
         assert_eq!(sector[510..], [0x55, 0xAA]);
         assert_eq!(sector[440..510], [0; 70]);
@@ -134,9 +196,9 @@ mod tests {
     #[test]
     fn the_longest_message_fits_and_one_more_byte_is_counted() {
         let longest = "x".repeat(ROOM);
-        let sector = assemble(&longest).unwrap();
+        let sector = assemble(&longest, Front::Bare).unwrap();
         assert_eq!(sector[438..441], *b"x\0\0");
-        let error = assemble(&format!("{longest}12345")).unwrap_err();
+        let error = assemble(&format!("{longest}12345"), Front::Bare).unwrap_err();
         assert_eq!(error.kind(), Kind::Document);
         let says = format!(
             "the message is 5 bytes too long: it has {} bytes, a boot sector has room for {ROOM}",
@@ -146,8 +208,30 @@ mod tests {
     }
 
     #[test]
+    fn a_fat_volume_leaves_room_for_its_parameters_and_less_message() {
+        for (front, at, place) in [(Front::Fat, 62, "FAT12 or FAT16"), (Front::Fat32, 90, "FAT32")]
+        {
+            let longest = "x".repeat(ROOM - at);
+            let sector = assemble(&longest, front).unwrap();
+            assert_eq!(sector[..3], [0xEB, at as u8 - 2, 0x90]);
+            assert_eq!(sector[3..at], vec![0; at - 3]);
+            assert_eq!(sector[438..441], *b"x\0\0");
+            assert_eq!(message(&sector).as_deref(), Some(longest.as_str()));
+            let error = assemble(&format!("{longest}12"), front).unwrap_err().to_string();
+            let (has, room) = (ROOM - at + 2, ROOM - at);
+            let says = format!(
+                "the message is 2 bytes too long: it has {has} bytes, the boot sector of a {place} volume has room for {room}"
+            );
+            assert_eq!(error, says);
+        }
+        assert!(take_on_fat(&[0xEB, 0x3C, 0x90, 0x55, 0xAA]).is_ok());
+        let error = take_on_fat(&[0xFA, 0x55, 0xAA]).unwrap_err().to_string();
+        assert!(error.ends_with("(EB or E9), this one with FA"), "{error}");
+    }
+
+    #[test]
     fn what_a_screen_cannot_show_is_named_with_its_position() {
-        let refused = |message| assemble(message).unwrap_err().to_string();
+        let refused = |message| assemble(message, Front::Bare).unwrap_err().to_string();
         assert!(refused("").starts_with("the message is empty"));
         for (message, says) in [
             ("Grüß", "character 3 of the message is 'ü' (U+00FC);"),
@@ -159,7 +243,7 @@ mod tests {
         ] {
             assert!(refused(message).starts_with(says), "{}", refused(message));
         }
-        assert!(assemble(" ~\n").is_ok());
+        assert!(assemble(" ~\n", Front::Bare).is_ok());
     }
 
     #[test]

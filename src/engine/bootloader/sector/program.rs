@@ -22,7 +22,7 @@ use iced_x86::code_asm::{
 use iced_x86::{BlockEncoderOptions, Code, IcedError, Instruction};
 
 /// Where a BIOS loads the sector: linear address 7C00h, as 0000:7C00 or 07C0:0000.
-const ORIGIN: u32 = 0x7C00;
+const SECTOR: u32 = 0x7C00;
 
 /// INT 14h, AH=00h: 9600 baud (111), no parity (00), one stop bit (0), eight data bits (11).
 const INIT_9600_8N1: u32 = 0xE3;
@@ -55,17 +55,19 @@ struct Labels {
     send: CodeLabel,
 }
 
-/// The code. The message must follow it at once, ended by a zero byte.
-pub(super) fn code() -> Vec<u8> {
+/// The code, which stands `offset` bytes behind the sector's beginning. The message must follow it
+/// at once, ended by a zero byte.
+pub(super) fn code(offset: u8) -> Vec<u8> {
+    let origin = SECTOR + u32::from(offset);
     // The numbers do not change the code's length: the first pass finds them, the second has them.
-    let passes = emit(Addresses { main: ORIGIN, message: ORIGIN })
-        .and_then(|(_, found)| Ok((emit(found)?, found)));
+    let passes = emit(origin, Addresses { main: origin, message: origin })
+        .and_then(|(_, found)| Ok((emit(origin, found)?, found)));
     let ((code, settled), found) = passes.expect("the program is fixed, so it always assembles");
     assert_eq!(settled, found, "one pass finds all addresses");
     code
 }
 
-fn emit(at: Addresses) -> Result<(Vec<u8>, Addresses), IcedError> {
+fn emit(origin: u32, at: Addresses) -> Result<(Vec<u8>, Addresses), IcedError> {
     let mut a = CodeAssembler::new(16)?;
     let mut labels =
         Labels { main: a.create_label(), print: a.create_label(), send: a.create_label() };
@@ -78,10 +80,10 @@ fn emit(at: Addresses) -> Result<(Vec<u8>, Addresses), IcedError> {
     print(&mut a, &mut labels, at.message)?;
     send(&mut a, &mut labels)?;
     let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
-    let result = a.assemble_options(u64::from(ORIGIN), options)?;
+    let result = a.assemble_options(u64::from(origin), options)?;
     let main = result.label_ip(&labels.main)?;
     let code = result.inner.code_buffer;
-    let message = u64::from(ORIGIN) + code.len() as u64;
+    let message = u64::from(origin) + code.len() as u64;
     let narrow = |address| u32::try_from(address).expect("the program lies in its segment");
     Ok((code, Addresses { main: narrow(main), message: narrow(message) }))
 }
@@ -95,7 +97,7 @@ fn enter(a: &mut CodeAssembler, labels: &mut Labels, main: u32) -> Result<(), Ic
     a.mov(ds, ax)?;
     a.mov(es, ax)?;
     a.mov(ss, ax)?;
-    a.mov(sp, ORIGIN)?;
+    a.mov(sp, SECTOR)?;
     a.sti()?;
     a.cld()?;
     // 80 x 25 text, cleared: some firmware leaves a graphics mode behind its logo.

@@ -48,7 +48,8 @@ pub fn core(params: &CoreParams, assets: &Assets) -> Result<Core, Error> {
     let (payload, modules) = payload::build(params, assets)?;
     let mut bytes = image(assets, "diskboot.img", Some(SECTOR))?;
     let mut decompressor = image(assets, "lzma_decompress.img", None)?;
-    let packed = pack(&payload)?;
+    let how = format!("GRUB, LZMA {PRESET}");
+    let packed = assets.made(&how, &[&payload], || pack(&payload))?;
     put(&mut decompressor, COMPRESSED_AT, &size(packed.len())?.to_le_bytes())?;
     put(&mut decompressor, UNCOMPRESSED_AT, &size(payload.len())?.to_le_bytes())?;
     bytes.extend(decompressor);
