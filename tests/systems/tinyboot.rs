@@ -13,7 +13,7 @@ use crate::debian::{Payload, command_line, desk, text};
 use crate::running::Machine;
 use crate::tool;
 
-/// Messages of the kernel that show how it was started are of level 6.
+/// As tinyboot.yaml has it.
 const LINE: &str = "loglevel=4 console=ttyS0";
 
 /// The ISO of the example, and one whose app ends by itself.
