@@ -12,7 +12,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 /// No step takes longer, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A running machine.
 pub(crate) struct Machine {

@@ -14,10 +14,15 @@ mod listing;
 #[path = "../support/qemu.rs"]
 #[expect(dead_code, reason = "other programs use the rest")]
 mod qemu;
+#[path = "../support/running.rs"]
+mod running;
 #[path = "../support/tool.rs"]
 mod tool;
 
+mod debian;
 mod desk;
 mod lites;
 mod netbsd;
+mod slim;
 mod small;
+mod tinyboot;
