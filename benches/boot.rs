@@ -76,15 +76,20 @@ const PIPELINE: &str = "truncate -s 4M $out && \
     dd if=/usr/lib/grub/i386-pc/boot.img of=$out bs=440 count=1 conv=notrunc status=none && \
     dd if=$out.core of=$out bs=512 seek=1 conv=notrunc status=none";
 
-/// For BIOS alone, and with the modules of ours instead of all.
-const RESCUE: &str = "exec grub-mkrescue -d /usr/lib/grub/i386-pc --locales= --fonts= --themes= \
+/// For BIOS alone, as it is used.
+const RESCUE: &str = "exec grub-mkrescue -d /usr/lib/grub/i386-pc -o $out $in >/dev/null 2>&1";
+
+/// The same with nothing but the modules of ours. They lie uncompressed on the disc, its core image
+/// has few: there is a fifth as much to compress.
+const FEW: &str = "exec grub-mkrescue -d /usr/lib/grub/i386-pc --locales= --fonts= --themes= \
     --install-modules='biosdisk iso9660 search_fs_file multiboot normal terminal' \
     -o $out $in >/dev/null 2>&1";
 
-const ROWS: [Row; 3] = [
+const ROWS: [Row; 4] = [
     Row { name: "disk", document: DISK, cached: false, goal: "9", theirs: PIPELINE },
     Row { name: "disk, --cache", document: DISK, cached: true, goal: "", theirs: PIPELINE },
     Row { name: "ISO", document: DISC, cached: false, goal: "3.5", theirs: RESCUE },
+    Row { name: "ISO, few modules", document: DISC, cached: false, goal: "", theirs: FEW },
 ];
 
 fn main() {

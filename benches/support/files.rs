@@ -13,7 +13,6 @@ const TOTAL: u64 = 556_000_000;
 /// Entries of its largest directory.
 const LARGEST: usize = 2_500;
 /// Entries of the one large directory that the second tree has on top.
-#[allow(dead_code, reason = "not every bench has many")]
 const MANY: usize = 18_030;
 const MANY_TOTAL: u64 = 161_000_000;
 

@@ -106,7 +106,7 @@ fn grub(inputs: &Inputs) -> Value {
 
 fn syslinux(inputs: &Inputs) -> Value {
     let boot = json!({"syslinux": {"timeoutSeconds": 0, "serial": {}}, "commandLine": LINE});
-    let partition = json!({"name": "boot", "type": "fat32", "attributes": ["active"],
+    let partition = json!({"name": "boot", "type": "0x0c", "attributes": ["active"],
         "filesystem": {"type": "vfat"}});
     json!({
         "boot": with(inputs.boot("/init", json!({})), boot),
@@ -216,7 +216,7 @@ fn assets_that_are_not_there_are_named() {
             "boot": {"grub": {"firmware": ["uefi"], "entries": [linux],
                 "efiImage": "distribution"}},
             "disk": {"partitionTable": "GPT", "partitions": partitions},
-            "publish": [{"name": "golden", "pvc": {}}],
+            "publish": [{"name": "golden", "pvc": {"request": "64Mi"}}],
         });
         space.apply("arm", spec).await;
         let image = space.waits("arm", "BootAssetsMissing").await;

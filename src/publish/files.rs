@@ -70,11 +70,7 @@ impl Pending {
 
 /// Gives all files their final names, after the bytes of all of them are safe.
 pub fn commit(files: Vec<Pending>) -> Result<(), Error> {
-    files.iter().try_for_each(Pending::sync)?;
-    for Pending { file, .. } in files {
-        file.commit()?;
-    }
-    Ok(())
+    AtomicFile::commit_all(files.into_iter().map(|pending| pending.file).collect())
 }
 
 /// A name beside `path` that no file has. What a killed process of the same number left (all

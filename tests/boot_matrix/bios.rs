@@ -169,9 +169,8 @@ fn grub_multiboot_from_gzip() {
 fn syslinux(table: &str, filesystem: &str, size: &str, (a, b): (u64, u64)) -> String {
     let initrd = initrd(a, b, "", "");
     // Without a table the size is the disk's.
-    let (whole, own) = if table == "None" { (size, "") } else { ("", size) };
-    let whole = if whole.is_empty() { String::new() } else { format!("size: {whole}, ") };
-    let own = if own.is_empty() { String::new() } else { format!("size: {own}, ") };
+    let sized = format!("size: {size}, ");
+    let (whole, own) = if table == "None" { (sized.as_str(), "") } else { ("", sized.as_str()) };
     format!(
         "  boot:
     kernel: {{source: {{file: vmlinuz}}}}

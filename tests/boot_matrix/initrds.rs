@@ -9,7 +9,7 @@ use crate::ovmf::Firmware::Bios;
 use crate::ovmf::boot;
 use crate::world::{Desk, LINE, initrd, linux_says};
 
-/// A GRUB disk whose menu chooses among initrds of all compressions is five disks.
+/// A GRUB disk with an initrd that is compressed like this.
 fn compressed(name: &str, (a, b): (u64, u64)) {
     let desk = Desk::new();
     let initrd = initrd(a, b, "", &format!("compression: {name}, "));

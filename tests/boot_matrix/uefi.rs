@@ -1,5 +1,7 @@
 //! Disks that UEFI boots, with and without Secure Boot, and those that a BIOS boots, too.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::ovmf::Firmware::{Bios, Microsoft, Open};
 use crate::ovmf::boot;
 use crate::world::{Desk, FILES, LINE, MULTIBOOT, initrd, linux_says, multiboot_says};
@@ -155,8 +157,7 @@ fn stub_alone() {
     partitions: [{name: core, size: 1Mi}, {name: esp, type: esp, filesystem: {type: vfat}}]
 ";
     let disk = desk.build(spec, "raw");
-    use sha2::Digest as _;
-    let digest = hex::encode(sha2::Sha256::digest(fs_err::read(desk.path("program")).unwrap()));
+    let digest = hex::encode(Sha256::digest(fs_err::read(desk.path("program")).unwrap()));
     let said = boot(Open, &[&disk], &[&digest, "Shell>", "error:"]);
     assert!(said.contains(&digest), "{said}");
 }

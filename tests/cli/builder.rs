@@ -328,6 +328,43 @@ fn with_files() -> Value {
     })
 }
 
+/// Kernel, initrd and command line of a document without a loader.
+#[test]
+fn files_beside_the_disk_are_summed_with_it() {
+    let spec = json!({
+        "boot": {
+            "direct": {},
+            "kernel": {"source": {"inline": {"text": "a kernel"}}},
+            "initrd": {"source": {"inline": {"text": "an initrd"}}},
+            "commandLine": "console=ttyS0",
+        },
+        "disk": {"size": "1Mi"},
+        "formats": [{"type": "raw"}],
+    });
+    let pod = Pod::of(&spec, json!({"files": {}}));
+    pod.succeeded(pod.run());
+    let names = [
+        "SHA256SUMS",
+        "hello.build.json",
+        "hello.cmdline",
+        "hello.initrd",
+        "hello.raw",
+        "hello.vmlinuz",
+    ];
+    let mut found = pod.list("volume");
+    found.retain(|name| !name.starts_with('.'));
+    assert_eq!(found, names);
+    assert_eq!(pod.desk.read("volume/hello.vmlinuz"), b"a kernel");
+    assert_eq!(pod.desk.read("volume/hello.initrd"), b"an initrd");
+    assert_eq!(pod.desk.read("volume/hello.cmdline"), b"console=ttyS0\n");
+    for name in &names[1..] {
+        let path = pod.desk.path(&format!("volume/{name}"));
+        let line = format!("{}  {name}\n", sha256sum(&path).trim_start_matches("sha256:"));
+        let sums = String::from_utf8(pod.desk.read("volume/SHA256SUMS")).unwrap();
+        assert!(sums.contains(&line), "{line}{sums}");
+    }
+}
+
 #[test]
 fn files_are_those_of_the_desk() {
     let pod = Pod::of(&with_files(), json!({"files": {"path": "images/v1"}}));

@@ -55,12 +55,27 @@ impl AtomicFile {
     }
 
     /// Syncs the bytes, renames the file to its final name and syncs the directory.
-    pub fn commit(mut self) -> Result<(), Error> {
-        let context = |e| Error::io(format!("finishing {}", self.target.display()), e);
-        self.file.sync_all().map_err(context)?;
-        fs::rename(&self.temporary, &self.target).map_err(context)?;
-        self.committed = true;
-        sync_directory(&self.target).map_err(context)
+    pub fn commit(self) -> Result<(), Error> {
+        Self::commit_all(vec![self])
+    }
+
+    /// The same for several: none is renamed before the bytes of all are safe, and each directory is
+    /// synced once.
+    pub fn commit_all(files: Vec<Self>) -> Result<(), Error> {
+        let context = |path: &Path, e| Error::io(format!("finishing {}", path.display()), e);
+        for file in &files {
+            file.file.sync_all().map_err(|e| context(&file.target, e))?;
+        }
+        let mut renamed: Vec<PathBuf> = Vec::new();
+        for mut file in files {
+            let rename = fs::rename(&file.temporary, &file.target);
+            rename.map_err(|e| context(&file.target, e))?;
+            file.committed = true;
+            if renamed.last().is_none_or(|last| last.parent() != file.target.parent()) {
+                renamed.push(file.target.clone());
+            }
+        }
+        renamed.iter().try_for_each(|path| sync_directory(path).map_err(|e| context(path, e)))
     }
 }
 

@@ -217,6 +217,10 @@ impl Assets {
 
     /// The file `name` of `set`; `name` may have directories, such as `modules/bios/menu.c32`.
     pub fn read(&self, set: Set, name: &str) -> Result<Arc<[u8]>, Error> {
+        self.bytes(set, name).map(Arc::from)
+    }
+
+    fn bytes(&self, set: Set, name: &str) -> Result<Vec<u8>, Error> {
         let mut searched = Vec::new();
         for directory in self.places(set) {
             let path = directory.join(name);
@@ -279,7 +283,7 @@ impl Assets {
     fn digest_of(&self, set: Set, names: BTreeSet<String>) -> Result<String, Error> {
         let names: Vec<String> = names.into_iter().collect();
         let digest = |name: &String| {
-            let bytes = self.read(set, name)?;
+            let bytes = self.bytes(set, name)?;
             Ok(format!("{name}\0{}\n", hex::encode(Sha256::digest(&bytes))))
         };
         // GRUB has 300 files: most of the time goes to opening them.
@@ -365,15 +369,17 @@ fn is_plain(entry: &fs::DirEntry) -> bool {
     }
 }
 
-fn bytes(file: fs::File, path: &Path) -> Result<Arc<[u8]>, Error> {
+fn bytes(file: fs::File, path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |e| Error::io(format!("reading {}", path.display()), e);
-    let mut bytes = Vec::new();
+    let len = file.metadata().map_err(failed)?.len().min(LARGEST);
+    // One more, so that its end is seen without a larger buffer.
+    let mut bytes = Vec::with_capacity(usize::try_from(len + 1).unwrap_or_default());
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         let message = format!("{} has more than {LARGEST} bytes", path.display());
         return Err(Error::new(Kind::Input, message));
     }
-    Ok(bytes.into())
+    Ok(bytes)
 }
 
 #[cfg(test)]
