@@ -33,13 +33,17 @@ const TABLE: &[(&str, &[&str])] = &[
         &["engine::archive", "engine::base", "engine::filesystem", "engine::partition"],
     ),
     ("fetch", &["units", "engine::base"]),
-    ("sources", &["units", "manifest", "engine", "engine::base", "fetch", "oci"]),
+    (
+        "sources",
+        &["units", "manifest", "engine", "engine::base", "engine::bootloader", "fetch", "oci"],
+    ),
     ("oci", &["units", "engine::base", "engine::codec", "engine::archive", "fetch"]),
     (
         "engine",
         &[
             "units",
             "manifest",
+            "guest",
             "engine::archive",
             "engine::base",
             "engine::codec",
