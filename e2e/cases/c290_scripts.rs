@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Operator, Space, Use, build_on_desk_with, case, condition, foreign, kubectl, mount, place, run,
-    sha256sum, text,
+    sha256sum, text, until,
 };
 
 const CLUSTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/cluster/cluster");
@@ -70,9 +70,12 @@ async fn may_see_namespaces(space: &Space) {
 
 /// Waits until the image is refused, with these words.
 async fn refused(space: &Space, name: &str, words: &str) {
-    let image = space.waits(name, "ScriptsNotAllowed").await;
-    let message = text(&condition(&image, "Stalled").unwrap(), "/message");
-    assert!(message.contains(words), "{message:?}");
+    until(&format!("{name} is refused with {words:?}"), async || {
+        let image = space.waits(name, "ScriptsNotAllowed").await;
+        let message = text(&condition(&image, "Stalled").unwrap(), "/message");
+        if message.contains(words) { Ok(()) } else { Err(message) }
+    })
+    .await;
     assert!(space.ours("Job").await.is_empty(), "no Job is made");
 }
 
@@ -89,7 +92,7 @@ fn scripts_run_where_they_are_allowed() {
         load(&archive);
         let document = spec(&name, SCRIPT);
         space.apply("disk", document.clone()).await;
-        refused(&space, "disk", "it has not").await;
+        refused(&space, "disk", "in the chart; it has not").await;
         may_see_namespaces(&space).await;
         let operator = Operator::here(&["--allow-scripts"]).await;
         operator.is_ready().await;
