@@ -9,9 +9,11 @@
 //! the machine is emulated, and all times are longer than on a processor.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures")]
 
-#[expect(dead_code, reason = "what tests use")]
 #[path = "../tests/guest_init/machine.rs"]
 mod machine;
+#[expect(dead_code, reason = "what tests use")]
+#[path = "../tests/support/running.rs"]
+mod running;
 
 use machine::{Plan, parts, value};
 use vmimage::guest::OnExit;

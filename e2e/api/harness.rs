@@ -224,6 +224,7 @@ pub(crate) fn config(namespaces: &[&str], listen: std::net::SocketAddr) -> Confi
         concurrency: 8,
         source_flags: Vec::new(),
         allow_scripts: false,
+        boot_assets: std::collections::BTreeMap::default(),
         claims: ClaimRules { overhead: 60_000, ..ClaimRules::default() },
     }
 }

@@ -7,7 +7,6 @@
 mod bios;
 mod initrds;
 mod iso;
-#[expect(dead_code, reason = "other programs use the rest")]
 #[path = "../support/ovmf.rs"]
 mod ovmf;
 #[expect(dead_code, reason = "other programs use the rest")]
