@@ -81,7 +81,7 @@ pub struct Sector {
 /// No loader.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(inline)]
+#[schemars(inline, extend("maxProperties" = 0))]
 pub struct Direct {}
 
 /// A kernel.

@@ -448,7 +448,7 @@ mod tests {
             (vec![entry("a", linux(" x"))], "spaces"),
             (vec![entry("a", linux("x  y"))], "spaces"),
             (vec![entry("a", linux("x initrd=/b"))], "beside the entry's initrds"),
-            (vec![entry("a", linux(&"x".repeat(2048)))], "told 2094 bytes with"),
+            (vec![entry("a", linux(&"x".repeat(2048)))], "told 2090 bytes with"),
             (vec![entry("a", mb("/k", "x --- y"))], "begins the next module"),
             (vec![entry("a", mb("/a b", ""))], "\"/a b\"; allowed is one word"),
             (vec![entry("a", one("/k"))], "a comma in /i,j"),
