@@ -4,7 +4,9 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Use, audit, case, foreign, mount, name, place, reason_of, uid, until};
+use crate::harness::{
+    Use, annotation, audit, case, foreign, mount, name, place, reason_of, uid, until,
+};
 use crate::hello;
 
 /// Conditions without their times.
@@ -75,10 +77,16 @@ fn a_deleted_claim_is_built_again() {
         let claim = space.complete_claim(&before).await;
         space.has_jobs("hello", 0).await;
         space.delete("PersistentVolumeClaim", &name(&claim)).await;
-        until("another claim", async || {
+        // The status is that of the old one until the controller has looked: the mark is not.
+        until("another claim, complete", async || {
             let claims = space.of("PersistentVolumeClaim", "hello").await;
-            let other = claims.iter().any(|other| uid(other) != uid(&claim));
-            if other { Ok(()) } else { Err(format!("{} claims", claims.len())) }
+            let other = claims.iter().find(|other| uid(other) != uid(&claim));
+            let mark = other.map(|other| annotation(other, "vmimage.dev/complete"));
+            if mark.as_ref().is_some_and(|mark| !mark.is_empty()) {
+                Ok(())
+            } else {
+                Err(format!("{mark:?}"))
+            }
         })
         .await;
         let after = space.ready("hello").await;
