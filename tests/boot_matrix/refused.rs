@@ -34,7 +34,7 @@ fn a_missing_file_of_a_loader() {
         "spec.boot.efi: ",
         "linuxaa64.efi.stub is missing; searched: ./mine/",
         "/usr/lib/systemd/boot/efi",
-        "Debian's package systemd-boot-efi has it",
+        "Debian's package systemd-boot-efi:arm64 has it",
     ];
     says_with(&desk, spec, &["--boot-assets", "./mine"], &words);
 }

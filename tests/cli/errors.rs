@@ -233,6 +233,8 @@ fn the_documented_codes_are_the_real_ones() {
         (vmimage::cli::USAGE, "Usage"),
         (vmimage::cli::DIFFERENT, "Different"),
         (vmimage::cli::LEAKS, "Leaks"),
+        (vmimage::cli::TIMED_OUT, "TimedOut"),
+        (vmimage::cli::ENDED, "Ended"),
         (vmimage::cli::INTERRUPTED, "Interrupted"),
     ];
     let mut real: Vec<_> = codes.collect();
