@@ -15,15 +15,18 @@ mod bytes;
 mod files;
 #[path = "support/pairs.rs"]
 mod pairs;
+#[path = "support/plain.rs"]
+mod plain;
 #[path = "support/scan.rs"]
 mod scan;
 
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use pairs::{Cost, compare, run};
+use plain::Plain;
 use uuid::Uuid;
 use vmimage::engine::base::tree::{Meta, Time, Tree};
 use vmimage::engine::base::{
@@ -268,19 +271,6 @@ fn render(params: &Params, tree: Tree, room: Room, scratch: &Scratch) -> Arc<dyn
     let planned = plan(params, &request).unwrap();
     let extent = Extent::new(0, planned.len()).unwrap();
     planned.render(&Placement { extents: vec![extent], medium: extent.end(), volume: 0 }).unwrap()
-}
-
-/// A file that is not synced: our peers do not sync either.
-struct Plain(std::fs::File);
-
-impl PositionalSink for Plain {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.0.write_all_at(bytes, offset).map_err(|e| Error::io("writing", e))
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), Error> {
-        self.0.set_len(len).map_err(|e| Error::io("setting the length", e))
-    }
 }
 
 /// How time and memory grow with the number of files.

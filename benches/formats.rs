@@ -15,13 +15,15 @@ mod bytes;
 mod disk;
 #[path = "support/pairs.rs"]
 mod pairs;
+#[path = "support/plain.rs"]
+mod plain;
 
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use pairs::{Cost, compare, run};
+use plain::Plain;
 use uuid::Uuid;
 use vmimage::engine::base::{
     Deny, Error, Extent, FileSource, PositionalSink, SectorSource, Silent, Work,
@@ -174,19 +176,6 @@ fn convert(name: &str, input: &Path, output: &Path) {
     let sink = Plain(fs_err::File::create(output).unwrap().into_file());
     let output = Output { label: LABEL, sink: &sink, companion: None };
     format::write(&*image, &output, &row.to, &WORK).unwrap();
-}
-
-/// A file that is not synced: qemu-img does not sync either.
-struct Plain(std::fs::File);
-
-impl PositionalSink for Plain {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.0.write_all_at(bytes, offset).map_err(|e| Error::io("writing", e))
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), Error> {
-        self.0.set_len(len).map_err(|e| Error::io("setting the length", e))
-    }
 }
 
 /// Our peak memory for writing a disk that is full, into nothing.

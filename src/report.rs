@@ -187,57 +187,36 @@ pub enum ReportError {
 }
 
 impl Report {
+    /// Nothing to tell but this code.
+    const fn bare(code: Code) -> Self {
+        let message = String::new();
+        Self { v: VERSION, code, message, field: None, result: None, digests: Vec::new() }
+    }
+
     /// Trees were laid out for scripts; nothing was built yet.
     #[must_use]
     pub const fn staged() -> Self {
-        Self {
-            v: VERSION,
-            code: Code::Ok,
-            message: String::new(),
-            field: None,
-            result: None,
-            digests: Vec::new(),
-        }
+        Self::bare(Code::Ok)
     }
 
     /// A failure.
     #[must_use]
     pub fn failure(code: Code, message: &str, field: Option<&str>) -> Self {
-        Self {
-            v: VERSION,
-            code,
-            message: cut(message, 900).to_owned(),
-            field: field.map(|field| cut(field, 256).to_owned()),
-            result: None,
-            digests: Vec::new(),
-        }
+        let field = field.map(|field| cut(field, 256).to_owned());
+        Self { message: cut(message, 900).to_owned(), field, ..Self::bare(code) }
     }
 
     /// A success.
     #[must_use]
-    pub const fn success(result: BuildResult) -> Self {
-        Self {
-            v: VERSION,
-            code: Code::Ok,
-            message: String::new(),
-            field: None,
-            result: Some(result),
-            digests: Vec::new(),
-        }
+    pub fn success(result: BuildResult) -> Self {
+        Self { result: Some(result), ..Self::bare(Code::Ok) }
     }
 
     /// Inputs were looked at: their digests, with the prefix `sha256:`.
     #[must_use]
     pub fn resolved(digests: &[String]) -> Self {
         let hex = |digest: &String| digest.trim_start_matches("sha256:").to_owned();
-        Self {
-            v: VERSION,
-            code: Code::Ok,
-            message: String::new(),
-            field: None,
-            result: None,
-            digests: digests.iter().map(hex).collect(),
-        }
+        Self { digests: digests.iter().map(hex).collect(), ..Self::bare(Code::Ok) }
     }
 
     /// The text for the termination message, at most `MAX_REPORT` bytes.

@@ -75,7 +75,7 @@ fn the_kernel_finds_all_partitions() {
     ];
     let job = "for p in /sys/class/block/vd[c-f][0-9]*; do\n\
         echo ${p##*/} $(cat $p/start) $(cat $p/size) $(sed -n 's/^PARTNAME=//p' $p/uevent)\n\
-        done >/out/partitions\n/judge/blkid -s PARTUUID /dev/vdc1 /dev/vdc5 /dev/vdd20 >/out/ids || true\n";
+        done >/out/partitions\n/judge/blkid -s PARTUUID /dev/vdc1 /dev/vdc5 /dev/vdd20 >/out/ids\n";
     let given: Vec<_> = disks
         .iter()
         .map(|(file, sector, _)| Disk { file: file.clone(), sector: *sector })
@@ -102,4 +102,9 @@ fn the_kernel_finds_all_partitions() {
     }
     wanted.sort();
     assert_eq!(seen, wanted);
+    let ids = String::from_utf8(files["ids"].clone()).unwrap();
+    let gpt = Uuid::from_u128(0x1000 + 20);
+    let id = |name: &str, id: &str| format!("/dev/{name}: PARTUUID=\"{id}\"\n");
+    let named = [("vdc1", "cafef00d-01"), ("vdc5", "cafef00d-05"), ("vdd20", &gpt.to_string())];
+    assert_eq!(ids, named.map(|(name, of)| id(name, of)).concat(), "as blkid reads them");
 }

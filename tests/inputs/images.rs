@@ -2,11 +2,7 @@
 //! skopeo write.
 
 use std::fmt::Write as _;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -15,6 +11,7 @@ use vmimage::engine::base::tree::{Time, Tree};
 use vmimage::engine::base::{Error, Scratch, Silent};
 use vmimage::sources::Sources;
 
+use crate::registry::Served;
 use crate::{ROOM, field, resolve, sha256sum, shell, sources, spec};
 
 /// A layout with an image for amd64 and one for 386, each of two layers; also as archives.
@@ -125,46 +122,12 @@ fn list(tree: &Tree) -> String {
     list
 }
 
-/// docker-registry without passwords.
-pub(crate) struct Registry {
-    process: Child,
-    host: String,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
+/// A registry with one user, `user` with the password `password`.
+pub(crate) struct Registry(Served);
 
 impl Registry {
     pub(crate) fn start(directory: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let users = "htpasswd -bBnC 4 user password > users";
-        shell(directory, "apache2-utils", users);
-        let at = |name: &str| directory.join(name).display().to_string();
-        let config = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: 127.0.0.1:{port}}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-            at("data"),
-            at("users")
-        );
-        fs::write(at("config.yml"), config).unwrap();
-        let process = Command::new("docker-registry")
-            .args(["serve", &at("config.yml")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry (package docker-registry)");
-        let host = format!("127.0.0.1:{port}");
-        for _ in 0..100 {
-            if TcpStream::connect(&host).is_ok() {
-                break;
-            }
-            sleep(Duration::from_millis(100));
-        }
-        Self { process, host }
+        Self(Served::start(directory, ("user", "password"), None))
     }
 
     /// Pushes a layout.
@@ -172,7 +135,7 @@ impl Registry {
         let command = format!(
             "skopeo copy -q --all --dest-tls-verify=false --dest-creds user:password \
              oci:{layout} docker://{}/team/{layout}:v1",
-            self.host
+            self.0.host
         );
         shell(directory, "skopeo", &command);
     }
@@ -180,7 +143,7 @@ impl Registry {
     /// Writes a pull secret.
     pub(crate) fn docker_config(&self, directory: &Path) -> PathBuf {
         // printf 'user:password' | base64
-        let auths = json!({"auths": {&self.host: {"auth": "dXNlcjpwYXNzd29yZA=="}}});
+        let auths = json!({"auths": {&self.0.host: {"auth": "dXNlcjpwYXNzd29yZA=="}}});
         fs::create_dir_all(directory.join("secret")).unwrap();
         let config = directory.join("secret/.dockerconfigjson");
         fs::write(&config, auths.to_string()).unwrap();
@@ -189,7 +152,7 @@ impl Registry {
 
     /// A source of the image `both`, pinned.
     pub(crate) fn source(&self, digest: &str) -> Value {
-        let oci = json!({"image": format!("{}/team/both", self.host), "insecure": true});
+        let oci = json!({"image": format!("{}/team/both", self.0.host), "insecure": true});
         json!({"oci": oci, "digest": digest})
     }
 }
@@ -307,7 +270,7 @@ fn files_of_an_image_in_a_registry() {
     sources.mounts.secrets.insert("pull".to_owned(), made.path().join("secret"));
     let (one, _) = manifest(&made.path().join("386/image"));
     let with = |name: &str, more: Value| {
-        let image = format!("{}/team/both{name}", registry.host);
+        let image = format!("{}/team/both{name}", registry.0.host);
         let mut oci = json!({"image": image, "insecure": true, "pullSecretRef": {"name": "pull"}});
         oci.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({"oci": oci})

@@ -7,11 +7,15 @@
 mod desk;
 mod images;
 mod members;
+#[path = "../support/registry.rs"]
+mod registry;
+#[path = "../support/shell.rs"]
+mod shell;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+pub(crate) use shell::shell;
 use vmimage::engine::Inputs;
 use vmimage::engine::base::tree::Time;
 use vmimage::engine::base::{Error, Scratch, Silent};
@@ -54,20 +58,6 @@ pub(crate) fn resolve(sources: &Sources, source: &Value) -> Result<(Vec<u8>, Str
     let inputs = Inputs::resolve_with(&spec, sources, Time::default(), &Silent)?;
     let input = inputs.get(&field("file")).unwrap();
     Ok((input.bytes()?, input.digest.clone()))
-}
-
-/// Runs a shell command in `directory`.
-pub(crate) fn shell(directory: &Path, package: &str, command: &str) -> String {
-    let output = Command::new("bash")
-        .args(["-euc", &format!("set -o pipefail; {command}")])
-        .current_dir(directory)
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {said}; is {package} installed?");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// The digest of a file, by another program than ours.

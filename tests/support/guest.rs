@@ -30,6 +30,7 @@ list() {
   cd "$1" || return 1
   /judge/find . -printf '%p\0%y\0%m\0%U\0%G\0%s\0%T@\0%l\0%i\0' >/out/$2.list
   /judge/find . \( -type b -o -type c \) -exec /judge/stat --printf '%n\0%t:%T\0' {} + >/out/$2.devices
+  # Where a filesystem has none, getfattr fails; where some are lost, the list differs from the tree.
   /judge/getfattr -R -P -h -d -m - -e hex . >/out/$2.attributes 2>/dev/null || true
   /judge/find . -type f -size -1048577k -print0 | /judge/xargs -0r /judge/sha256sum -z >/out/$2.sums
   /judge/find . -type f -size +1048576k | while read -r f; do

@@ -73,31 +73,36 @@ pub(super) fn plain(message: &str) -> String {
     format!("no build pod can be created: {}", cause.trim_start_matches("Error creating: "))
 }
 
-/// The result of a Job that ended well, with the pod that reported it. Nothing if the pod is gone.
-pub(super) fn result<'a>(
+fn bug(text: String) -> Verdict {
+    Verdict::new(Class::Bug, Reason::Bug, text)
+}
+
+/// What a Job that ended well reported, and the pod that did. Nothing if the pod is gone.
+fn report<'a>(
     job: &Attempt,
     pods: &'a [PodTruth],
-) -> Result<Option<(&'a PodTruth, BuildResult)>, Verdict> {
+) -> Result<Option<(&'a PodTruth, Report)>, Verdict> {
     let done = |pod: &&PodTruth| {
         pod.job == job.id.uid && pod.ended.as_ref().is_some_and(|ended| ended.exit == 0)
     };
     let Some(pod) = pods.iter().find(done) else { return Ok(None) };
     let message = pod.ended.as_ref().map(|ended| ended.message.as_str()).unwrap_or_default();
-    let bug = |text: String| Verdict::new(Class::Bug, Reason::Bug, text);
-    let report = Report::parse(message).map_err(|e| bug(e.to_string()))?;
+    Ok(Some((pod, Report::parse(message).map_err(|e| bug(e.to_string()))?)))
+}
+
+/// The result of a Job that ended well, with the pod that reported it. Nothing if the pod is gone.
+pub(super) fn result<'a>(
+    job: &Attempt,
+    pods: &'a [PodTruth],
+) -> Result<Option<(&'a PodTruth, BuildResult)>, Verdict> {
+    let Some((pod, report)) = report(job, pods)? else { return Ok(None) };
     let result = report.result.ok_or_else(|| bug("the pod reported no result".to_owned()))?;
     Ok(Some((pod, result)))
 }
 
 /// The digests that a Job found which looked at inputs. Nothing if the pod is gone.
 pub(super) fn digests(job: &Attempt, pods: &[PodTruth]) -> Result<Option<Vec<String>>, Verdict> {
-    let done = |pod: &&PodTruth| {
-        pod.job == job.id.uid && pod.ended.as_ref().is_some_and(|ended| ended.exit == 0)
-    };
-    let Some(pod) = pods.iter().find(done) else { return Ok(None) };
-    let message = pod.ended.as_ref().map(|ended| ended.message.as_str()).unwrap_or_default();
-    let bug = |text: String| Verdict::new(Class::Bug, Reason::Bug, text);
-    let report = Report::parse(message).map_err(|e| bug(e.to_string()))?;
+    let Some((_, report)) = report(job, pods)? else { return Ok(None) };
     let odd = |hex: &&String| hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit());
     if let Some(odd) = report.digests.iter().find(odd) {
         return Err(bug(format!("the pod reported {odd:?}, which is no digest")));

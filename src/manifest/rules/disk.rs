@@ -14,32 +14,13 @@ pub(in super::super) fn disk() -> Value {
     let partitions = "!has(self.partitions) || self.partitions";
     let table =
         |name: &str| format!("(!has(self.partitionTable) || self.partitionTable != '{name}')");
-    let sector = "(has(self.sectorSize) ? self.sectorSize : 512)";
-    let alignment = "quantity(string(self.alignment))";
     let (none, mbr, gpt) = (
         "(has(self.partitionTable) && self.partitionTable != 'None')".to_owned(),
         table("MBR"),
         table("GPT"),
     );
     let only_gpt = NO_BYTE.join("', '");
-    json!([
-        {
-            "rule": format!("!has(self.size) || {}", whole_sectors("self.size")),
-            "message": message::SECTORS,
-        },
-        {
-            "rule": "!has(self.size) || quantity(string(self.size)).compareTo(quantity('9223372035781033984')) <= 0",
-            "message": message::LARGEST,
-        },
-        {"rule": "!has(self.sectorSize) || self.sectorSize in [512, 4096]", "message": message::SECTOR_SIZE},
-        {
-            "rule": format!("!has(self.sectorSize) || self.sectorSize != 4096 || ((!has(self.size) || {}) && ({partitions}.all(p, !has(p.size) || {})))", large("self.size"), large("p.size")),
-            "message": message::LARGE_SECTORS,
-        },
-        {
-            "rule": format!("!has(self.alignment) || ({alignment}.isInteger() && {alignment}.asInteger() > 0 && {alignment}.asInteger() <= 1073741824 && {alignment}.asInteger() % {sector} == 0)"),
-            "message": message::ALIGNMENT,
-        },
+    let rules = json!([
         {"rule": format!("{none} || {partitions}.size() <= 1"), "message": message::NO_TABLE},
         {
             "rule": format!("{none} || (!has(self.diskId) && (!has(self.hybrid) || size(self.hybrid) == 0) && ({partitions}.all(p, !has(p.type) && !has(p.size) && !has(p.id) && !has(p.attributes) && !(has(p.grow) && p.grow) && !(has(p.logical) && p.logical))))"),
@@ -79,7 +60,34 @@ pub(in super::super) fn disk() -> Value {
             "message": message::MOUNT_PATHS,
         },
         scripts(),
-    ])
+    ]);
+    let rules = rules.as_array().cloned().unwrap_or_default();
+    Value::Array(sizes(partitions).into_iter().chain(rules).collect())
+}
+
+/// The rules of sizes.
+fn sizes(partitions: &str) -> Vec<Value> {
+    let sector = "(has(self.sectorSize) ? self.sectorSize : 512)";
+    let alignment = "quantity(string(self.alignment))";
+    vec![
+        json!({
+            "rule": format!("!has(self.size) || {}", whole_sectors("self.size")),
+            "message": message::SECTORS,
+        }),
+        json!({
+            "rule": "!has(self.size) || quantity(string(self.size)).compareTo(quantity('9223372035781033984')) <= 0",
+            "message": message::LARGEST,
+        }),
+        json!({"rule": "!has(self.sectorSize) || self.sectorSize in [512, 4096]", "message": message::SECTOR_SIZE}),
+        json!({
+            "rule": format!("!has(self.sectorSize) || self.sectorSize != 4096 || ((!has(self.size) || {}) && ({partitions}.all(p, !has(p.size) || {})))", large("self.size"), large("p.size")),
+            "message": message::LARGE_SECTORS,
+        }),
+        json!({
+            "rule": format!("!has(self.alignment) || ({alignment}.isInteger() && {alignment}.asInteger() > 0 && {alignment}.asInteger() <= 1073741824 && {alignment}.asInteger() % {sector} == 0)"),
+            "message": message::ALIGNMENT,
+        }),
+    ]
 }
 
 /// Every script has a partition whose tree it changes.

@@ -56,8 +56,8 @@ impl Layout {
         let checksums = Checksums::new(Arc::clone(&data));
         let node_size = rules.node_size;
         let pack = |owner, items: &dyn Items| Packed::new(owner, items, node_size);
-        let roots: Vec<Packed> =
-            system::NAMED.iter().map(|owner| Packed::guess(*owner, 1, node_size)).collect();
+        let guess = |owner, leaves| Packed::guess(owner, leaves, node_size);
+        let roots: Vec<Packed> = system::NAMED.iter().map(|owner| guess(*owner, 1)).collect();
         let roots: Vec<&Packed> = roots.iter().collect();
         let roots = system::root_tree(&roots, node_size as u64, &ids, Time::default());
         // In the order of their places; those whose size is not known yet are guessed.
@@ -72,7 +72,6 @@ impl Layout {
         let mut sizes = Sizes { extents: 1, device: 1, chunks: 1 };
         // Each round, sizes grow or stay.
         for _ in 0..64 {
-            let guess = |owner, leaves| Packed::guess(owner, leaves, node_size);
             let mut trees: Vec<Packed> = fixed.to_vec();
             trees.push(guess(EXTENT_TREE, sizes.extents));
             trees.push(guess(DEV_TREE, sizes.device));
