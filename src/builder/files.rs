@@ -202,6 +202,7 @@ fn entry(image: &VMImage, format: Option<&Format>, planned: &Planned, pair: &Pai
             file: planned.file.clone(),
             digest: pair.main.digest.clone(),
             size: pair.main.size,
+            notes: planned.notes.clone(),
             ..OutputEntry::default()
         };
     };

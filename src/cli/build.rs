@@ -3,6 +3,7 @@
 //! Invariant: nothing is written before every document is accepted, and nothing gets its final
 //! name before every file is complete.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -141,7 +142,7 @@ impl Run<'_> {
         let written = written::write(&ready(prepared), &place)?;
         for output in &written.manifest.outputs {
             for note in &output.notes {
-                self.output.say(&format!("{}: {note}", output.file));
+                self.output.say(&format!("{}: {}", output.file, brief(note)));
             }
         }
         if let Some(command) = super::run::direct(prepared, self.directory, self.output)? {
@@ -162,6 +163,15 @@ impl Steps for Run<'_> {
         run(&progress)?;
         progress.done();
         Ok(())
+    }
+}
+
+/// The beginning of a note: the build manifest has all of it.
+fn brief(note: &str) -> Cow<'_, str> {
+    const MOST: usize = 600;
+    match note.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}… (all of it is in the build manifest)", &note[..end]).into(),
+        None => note.into(),
     }
 }
 

@@ -85,13 +85,20 @@ pub struct Media {
     pub disk: Option<Arc<dyn SectorSource>>,
     /// The ISO image.
     pub iso: Option<Arc<dyn SectorSource>>,
-    /// Files beside the media, for hypervisors that load a kernel themselves: what follows a dot
-    /// behind the image's name, and the bytes.
+    /// Files beside the media, for hypervisors that load a kernel themselves.
     pub beside: Vec<Beside>,
 }
 
-/// A file beside the media: its suffix and its bytes.
-pub type Beside = (&'static str, Arc<dyn SectorSource>);
+/// A file beside the media.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// What follows a dot behind the image's name.
+    pub suffix: &'static str,
+    /// Its bytes.
+    pub source: Arc<dyn SectorSource>,
+    /// What was done that the document does not say in so many words.
+    pub notes: Vec<String>,
+}
 
 impl Media {
     /// The medium that a volume holds and that the content digest is about: the disk, else the ISO.
@@ -136,14 +143,19 @@ pub fn build(given: &Given<'_>, env: &Env<'_>) -> Result<Media, Error> {
 
 /// Kernel, initrd and command line as files.
 fn beside(direct: Option<&boot::Direct>) -> Result<Vec<Beside>, Error> {
-    let Some(boot::Direct { kernel, initrd, command_line }) = direct else { return Ok(Vec::new()) };
+    let Some(boot::Direct { kernel, report, initrd, command_line }) = direct else {
+        return Ok(Vec::new());
+    };
     let origin = Origin::new("spec.boot");
-    let line = format!("{command_line}\n").into_bytes();
-    let mut files = vec![("vmlinuz", kernel.clone())];
-    files.extend(initrd.iter().map(|initrd| ("initrd", initrd.clone())));
-    files.push(("cmdline", Content::Bytes(line.into())));
-    let files = files.into_iter().map(|(name, content)| Ok((name, sectors(content, &origin)?)));
-    files.collect()
+    let file = |suffix, content: Content, notes| {
+        Ok(Beside { suffix, source: sectors(content, &origin)?, notes })
+    };
+    let line = Content::Bytes(format!("{command_line}\n").into_bytes().into());
+    let notes = report.iter().map(ToString::to_string).collect();
+    let kernel = file("vmlinuz", kernel.clone(), notes);
+    let initrd = initrd.iter().map(|initrd| file("initrd", initrd.clone(), Vec::new()));
+    let line = file("cmdline", line, Vec::new());
+    std::iter::once(kernel).chain(initrd).chain(std::iter::once(line)).collect()
 }
 
 impl Given<'_> {

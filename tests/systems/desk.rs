@@ -43,12 +43,25 @@ pub(crate) fn inputs() -> &'static Path {
 
 /// Builds the example `name` with these parts of its text replaced.
 pub(crate) fn build(name: &str, changes: &[(&str, &str)]) -> Built {
+    written(&changed(name, changes), inputs())
+}
+
+fn changed(name: &str, changes: &[(&str, &str)]) -> String {
     let mut text = fs::read_to_string(format!("{EXAMPLES}/{name}.yaml")).unwrap();
     for (from, to) in changes {
         assert_eq!(text.matches(from).count(), 1, "{from:?} in {name}.yaml");
         text = text.replace(from, to);
     }
-    written(&text, inputs())
+    text
+}
+
+/// Why an example with this replaced wherever it stands is refused.
+pub(crate) fn refused(name: &str, (from, to): (&str, &str)) -> String {
+    let text = changed(name, &[]).replace(from, to);
+    let out = tempfile::tempdir().unwrap();
+    let output = build_command(&text, inputs(), out.path()).output().unwrap();
+    assert!(!output.status.success(), "accepted: {text}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Builds the example `name` with inputs of others, whatever their digests are.
@@ -63,13 +76,17 @@ pub(crate) fn build_of(name: &str, inputs: &Path) -> Built {
 
 fn written(text: &str, inputs: &Path) -> Built {
     let out = tempfile::tempdir().unwrap();
-    let document = out.path().join("document.yaml");
+    run(&mut build_command(text, inputs, out.path()));
+    Built(out)
+}
+
+fn build_command(text: &str, inputs: &Path, out: &Path) -> Command {
+    let document = out.join("document.yaml");
     fs::write(&document, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
-    command.args(["build", "--quiet", "--output"]).arg(out.path()).arg("--file").arg(&document);
+    command.args(["build", "--quiet", "--output"]).arg(out).arg("--file").arg(&document);
     command.arg("--pvc").arg(format!("inputs={}", inputs.display()));
-    run(&mut command);
-    Built(out)
+    command
 }
 
 fn run(command: &mut Command) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::artifacts;
-use crate::desk::{build, inputs, waits};
+use crate::desk::{build, inputs, refused, waits};
 use crate::guest::{self, Disk};
 use crate::qemu::{Machine, Qemu};
 use crate::tool;
@@ -62,6 +62,29 @@ fn the_kernel_beside_the_disk_has_the_drivers_that_are_kept() {
         assert_eq!(sum == "superblock 0\n", name == "smolnb-ffs", "{sum}");
         assert_eq!(rest, format!("{KEPT}13 of 18 drivers\n{sum}"), "{name}");
     }
+}
+
+/// The build manifest tells the drivers that the kernel itself says, and those that are gone.
+#[test]
+fn the_build_reports_what_became_of_the_drivers() {
+    let built = build("mksmolnb", &[]);
+    let manifest = fs::read(built.path("smolnb-ext2.build.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let outputs = manifest["outputs"].as_array().unwrap();
+    let kernel = outputs.iter().find(|one| one["name"] == "vmlinuz").unwrap();
+    let kept = "NetBSD drivers kept: acpicpu, com (2), cpu, ioapic, isa, ld, mainbus (root), pcdisplay, \
+                pci, vioif, virtio, wsdisplay; disabled: audio, fdc, uhci, wd, wm";
+    assert_eq!(kernel["notes"], serde_json::json!([kept]));
+}
+
+#[test]
+fn a_driver_that_the_kernel_does_not_have_is_named() {
+    let said = refused("mksmolnb", ("virtio, ld, vioif", "virtio, ld, viof"));
+    let field = "spec.boot.kernel.transform.netbsd: ";
+    let words = "the kernel has no driver \"viof\"; did you mean vioif?";
+    assert!(said.contains(field) && said.contains(words), "{said}");
+    let said = refused("mksmolnb", ("virtio, ld, vioif", "virtio, ld, vioif, qemufwcfg"));
+    assert!(said.contains("no driver \"qemufwcfg\"; it has 17 others"), "{said}");
 }
 
 /// The kernel as it came has all drivers; the changed one without its code says nothing.

@@ -143,17 +143,17 @@ fn is_beside(planned: &Planned) -> bool {
 fn direct(prepared: &Prepared, place: &dyn Fn(&str) -> PathBuf) -> Result<Option<Direct>, Failure> {
     let name = &prepared.image.metadata.name;
     let beside = &prepared.media.beside;
-    let has = |wanted: &str| beside.iter().find(|(suffix, _)| *suffix == wanted);
+    let has = |wanted: &str| beside.iter().find(|file| file.suffix == wanted);
     let path = |suffix: &str| place(&format!("{name}.{suffix}"));
-    let Some((kernel, _)) = has("vmlinuz") else { return Ok(None) };
+    let Some(kernel) = has("vmlinuz") else { return Ok(None) };
     let mut line = Vec::new();
-    if let Some((_, source)) = has("cmdline") {
-        line.resize(usize::try_from(source.len()).unwrap_or_default(), 0);
-        source.read_at(0, &mut line).map_err(|e| Failure::from(&e))?;
+    if let Some(file) = has("cmdline") {
+        line.resize(usize::try_from(file.source.len()).unwrap_or_default(), 0);
+        file.source.read_at(0, &mut line).map_err(|e| Failure::from(&e))?;
     }
     Ok(Some(Direct {
-        kernel: path(kernel),
-        initrd: has("initrd").map(|(suffix, _)| path(suffix)),
+        kernel: path(kernel.suffix),
+        initrd: has("initrd").map(|file| path(file.suffix)),
         command_line: String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned(),
     }))
 }

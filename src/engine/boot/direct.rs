@@ -8,6 +8,7 @@ use super::{initrd, kernel};
 use crate::engine::base::tree::Tree;
 use crate::engine::base::{Content, Error, Origin};
 use crate::engine::ids::Ids;
+use crate::engine::transform::netbsd::Report;
 use crate::engine::{Env, Given};
 use crate::manifest::types::Disk;
 
@@ -16,6 +17,8 @@ use crate::manifest::types::Disk;
 pub(in crate::engine) struct Direct {
     /// The kernel.
     pub(in crate::engine) kernel: Content,
+    /// What became of the kernel's drivers, if it was changed.
+    pub(in crate::engine) report: Option<Report>,
     /// Its initrd.
     pub(in crate::engine) initrd: Option<Content>,
     /// Its command line.
@@ -37,10 +40,10 @@ pub(in crate::engine) fn direct(
     let ground = || disk.map_or_else(Ground::iso, Ground::disk);
     let scene = Scene { given, env, ids, ground: ground() };
     let trees = Trees(trees);
-    let kernel = kernel::content(wanted, &scene.ground, &trees, given, env)?;
+    let (kernel, report) = kernel::changed(wanted, &scene.ground, &trees, given, env)?;
     let initrd = boot.initrd.as_ref();
     let initrd =
         initrd.map(|wanted| initrd::content(wanted, &scene.ground, &trees, ids, given, env));
     let command_line = scene.fill(&boot.command_line, &Origin::new("spec.boot.commandLine"))?;
-    Ok(Some(Direct { kernel, initrd: initrd.transpose()?, command_line }))
+    Ok(Some(Direct { kernel, report, initrd: initrd.transpose()?, command_line }))
 }

@@ -24,6 +24,17 @@ pub(super) fn content(
     given: &Given<'_>,
     env: &Env<'_>,
 ) -> Result<Content, Error> {
+    changed(kernel, ground, trees, given, env).map(|(content, _)| content)
+}
+
+/// The bytes of `kernel`, and what its transform did.
+pub(super) fn changed(
+    kernel: &Kernel,
+    ground: &Ground<'_>,
+    trees: &Trees<'_>,
+    given: &Given<'_>,
+    env: &Env<'_>,
+) -> Result<(Content, Option<netbsd::Report>), Error> {
     let path = FieldPath::new("spec.boot.kernel");
     let content = match &kernel.from {
         Some(from) => {
@@ -32,16 +43,31 @@ pub(super) fn content(
         }
         None => given.content(&path.member("source"))?,
     };
-    let Some(netbsd) = &kernel.transform.netbsd else { return Ok(content) };
+    let Some(netbsd) = &kernel.transform.netbsd else { return Ok((content, None)) };
     let origin = Origin::new(path.member("transform").member("netbsd").as_str());
     let source = sectors(content, &origin)?;
     let plain = netbsd::gunzip(&source, env.scratch).map_err(|e| e.at(&origin))?;
     let changed = netbsd::apply(&plain, &netbsd.keep_drivers).map_err(|e| e.at(&origin))?;
     if let [first, ..] = changed.report.unknown.as_slice() {
-        let message = format!("the kernel has no driver {first:?}");
-        return Err(Error::new(Kind::Document, message).at(&origin));
+        return Err(unknown(first, &changed.report).at(&origin));
     }
-    Ok(Content::Sectors(changed.kernel))
+    Ok((Content::Sectors(changed.kernel), Some(changed.report)))
+}
+
+/// A driver to keep that the kernel does not have: most probably a slip, and a machine without it
+/// would not find its disk.
+fn unknown(name: &str, report: &netbsd::Report) -> Error {
+    let known = || report.kept.iter().chain(&report.disabled).map(|driver| driver.name.as_str());
+    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    let mut near: Vec<_> = known().filter(|known| distance(known) <= 2).collect();
+    near.sort_by_key(|known| (distance(known), *known));
+    near.truncate(3);
+    let hint = match near.is_empty() {
+        true => format!("it has {} others", known().count()),
+        false => format!("did you mean {}?", near.join(" or ")),
+    };
+    let message = format!("the kernel has no driver {name:?}; {hint}");
+    Error::new(Kind::Document, message)
 }
 
 /// The content as sectors.

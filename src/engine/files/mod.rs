@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Media;
 use super::base::{Error, Kind, Origin, Padded, PositionalSink, Work};
 use super::format::package::{self, Form, Recipe};
 use super::format::{Label, Output, Params};
+use super::{Beside, Media};
 use crate::manifest::types::{Format, FormatKind, Medium, Preset};
 use crate::manifest::{FieldPath, VMImage};
 use crate::units::{ByteSize, SECTOR};
@@ -66,7 +66,7 @@ pub fn plan(image: &VMImage, content_hash: &str, media: &Media) -> Result<Vec<Pl
         one(image, format, content_hash, media, &origin).map_err(|e| e.at(&origin))
     });
     let mut planned = formats.collect::<Result<Vec<_>, _>>()?;
-    for (at, (suffix, source)) in media.beside.iter().enumerate() {
+    for (at, Beside { suffix, source, notes }) in media.beside.iter().enumerate() {
         let file = format!("{}.{suffix}", image.metadata.name);
         if planned.iter().any(|one| one.file == file || one.companion.as_ref() == Some(&file)) {
             let message =
@@ -81,7 +81,7 @@ pub fn plan(image: &VMImage, content_hash: &str, media: &Media) -> Result<Vec<Pl
             recipe: Recipe::from(Params::Raw),
             id: Uuid::nil(),
             size: source.len(),
-            notes: Vec::new(),
+            notes: notes.clone(),
         });
     }
     Ok(planned)
@@ -184,7 +184,7 @@ pub fn write(
 ) -> Result<(), Error> {
     let medium = match planned.of {
         Holds::Medium(of) => media.of(of),
-        Holds::Beside(at) => media.beside.get(at).map(|(_, source)| source),
+        Holds::Beside(at) => media.beside.get(at).map(|file| &file.source),
     };
     let medium = medium.unwrap_or_else(|| media.main());
     let disk = Padded::new(Arc::clone(medium), planned.size)?;

@@ -12,6 +12,7 @@ mod ondisk;
 mod table;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -83,6 +84,29 @@ pub struct Report {
     pub disabled: Vec<Driver>,
     /// Names that were to be kept and that the kernel does not have, as they were given.
     pub unknown: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    /// In one line: drivers with the number of their entries, if there are several; `root` is one
+    /// that the kernel looks for whatever its state says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |drivers: &[Driver]| match drivers {
+            [] => "none".to_owned(),
+            drivers => drivers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        write!(f, "NetBSD drivers kept: {}; disabled: {}", list(&self.kept), list(&self.disabled))
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.entries, self.root) {
+            (1, false) => write!(f, "{}", self.name),
+            (1, true) => write!(f, "{} (root)", self.name),
+            (entries, false) => write!(f, "{} ({entries})", self.name),
+            (entries, true) => write!(f, "{} ({entries}, root)", self.name),
+        }
+    }
 }
 
 /// A kernel with other drivers, and the report.
