@@ -50,6 +50,19 @@ fn the_file_on_disk_is_what_crdgen_prints() {
     );
 }
 
+/// What parsing walks is what the types say; with `VMIMAGE_GENERATE` it is written anew.
+#[test]
+fn the_stored_schema_is_that_of_the_types() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manifest/schema.json");
+    let generated = vmimage::manifest::generated();
+    if std::env::var_os("VMIMAGE_GENERATE").is_some() {
+        fs_err::write(file, format!("{generated}\n")).unwrap();
+    }
+    let stored: Value = serde_json::from_slice(&fs_err::read(file).unwrap()).unwrap();
+    assert!(stored == generated, "schema.json is not what the types say; run e2e/generate");
+    assert_eq!(vmimage::manifest::schema(), &stored, "this program was compiled with another one");
+}
+
 #[test]
 fn the_types_of_kubernetes_lose_nothing() {
     // Their limits are floating-point numbers: 10 comes back as 10.0.

@@ -137,7 +137,7 @@ fn rules(schema: &Value, into: &mut BTreeSet<String>) {
 #[test]
 fn every_cel_rule_has_a_row_and_every_row_that_cel_can_express_a_rule() {
     let mut cel = BTreeSet::new();
-    rules(&schema(), &mut cel);
+    rules(schema(), &mut cel);
     // The form of a size is the type's own: parsing refuses it.
     cel.retain(|message| !message.starts_with("must be a size such as"));
     let rows: BTreeSet<String> =

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Value, json};
 
 use super::Status;
-use crate::manifest::{GROUP, KIND, VERSION, plain, schema};
+use crate::manifest::{GROUP, KIND, VERSION, generated, plain};
 
 /// The definition's file in the repository.
 pub const FILE: &str = "crds/vmimages.vmimage.dev.yaml";
@@ -110,7 +110,7 @@ fn root() -> Value {
             "apiVersion": {"type": "string", "description": "The version of this document."},
             "kind": {"type": "string", "description": "The kind of this document."},
             "metadata": {"type": "object"},
-            "spec": schema(),
+            "spec": generated(),
             "status": status(),
         },
     })

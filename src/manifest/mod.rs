@@ -29,7 +29,7 @@ pub use parse::{Document, Override, ParseError, Place, Places, from_json, parse}
 pub use path::FieldPath;
 pub use quantity::{NoQuantity, Quantity};
 pub use room::room;
-pub use schema::{plain, schema};
+pub use schema::{generated, plain, schema};
 pub use size::Size;
 use types::Medium;
 pub use types::{Metadata, Spec, VMImage};

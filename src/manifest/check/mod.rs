@@ -47,7 +47,7 @@ pub fn check(image: &VMImage) -> Vec<Problem> {
 #[must_use]
 pub fn check_spec(spec: &Spec) -> Vec<Problem> {
     let value = serde_json::to_value(spec).unwrap_or_default();
-    let mut problems = walk(&schema::schema(), &value, &FieldPath::new("spec"), Judge::Bounds);
+    let mut problems = walk(schema::schema(), &value, &FieldPath::new("spec"), Judge::Bounds);
     problems.extend(rows(spec, Scope::Everywhere));
     problems
 }

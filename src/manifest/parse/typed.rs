@@ -16,7 +16,7 @@ use super::{ErrorKind, ParseError, Place, Places};
 /// A spec as the API server stored it.
 pub fn from_json(value: Value) -> Result<Spec, ParseError> {
     let root = FieldPath::new("spec");
-    if let Some(problem) = walk(&schema::schema(), &value, &root, Judge::Shape).into_iter().next() {
+    if let Some(problem) = walk(schema::schema(), &value, &root, Judge::Shape).into_iter().next() {
         return Err(error(problem, None));
     }
     deserialize(value, &root).map_err(|problem| error(problem, None))
