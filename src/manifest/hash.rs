@@ -92,6 +92,10 @@ pub fn assets(spec: &Spec) -> Vec<&'static str> {
             _ if arm => sets.push("grub/arm64-efi"),
             EfiImage::Native | EfiImage::Distribution => sets.push("grub/x86_64-efi"),
         }
+        if grub.install_modules && grub.efi_image == EfiImage::Signed && has(BootFirmware::Uefi) {
+            sets.push("grub/x86_64-efi");
+        }
+        sets.extend(grub.graphics.map(|_| "grub/fonts"));
     }
     if boot.syslinux.is_some() {
         sets.push("syslinux");

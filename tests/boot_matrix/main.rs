@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test program: a failed unwrap is a failed test")]
 
 mod bios;
+mod files;
 mod initrds;
 mod iso;
 #[path = "../support/ovmf.rs"]
@@ -17,5 +18,7 @@ mod payload;
 mod qemu;
 mod refused;
 mod table;
+#[path = "../support/tool.rs"]
+mod tool;
 mod uefi;
 mod world;

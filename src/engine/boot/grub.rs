@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 use super::efi::Esp;
+use super::files;
 use super::place::{Found, Ground, Trees};
 use super::{machine, put, text};
 use crate::engine::base::tree::{Name, TreePath};
@@ -103,11 +104,13 @@ pub(super) fn install(
         list.push(volume.entry(entry, &origin).map_err(|e| e.at(&origin))?);
     }
     let packed = volume.packed.get();
-    let menu = menu(grub, list);
-    let text_of = menu.config().map_err(|e| e.at(&origin()))?;
     let directory = directory(scene, own)?;
+    let menu = menu(grub, &directory, list);
+    let text_of = menu.config().map_err(|e| e.at(&origin()))?;
     let path = directory.join(&Name::new(CONFIG)?);
-    put(trees.at(own)?, &path, text(&text_of), scene.env.time, &origin())?;
+    let tree = trees.at(own)?;
+    put(tree, &path, text(&text_of), scene.env.time, &origin())?;
+    files::install(grub, scene, tree, &directory, &origin()).map_err(|e| e.at(&origin()))?;
     let reach = reach(own).map_err(|e| e.at(&origin()))?;
     let shown = format!("/{}", String::from_utf8_lossy(&joined(&directory)));
     if let Some(esp) = esp {
@@ -243,7 +246,11 @@ impl Volume<'_, '_> {
     }
 }
 
-fn menu(grub: &Grub, entries: Vec<Entry>) -> Menu {
+fn menu(grub: &Grub, directory: &TreePath, entries: Vec<Entry>) -> Menu {
+    let screen = grub.graphics.map_or(Terminal::Console, |graphics| {
+        let name = graphics.font.file().as_bytes();
+        Terminal::Graphics { font: [b"/", &*joined(directory), b"/fonts/", name].concat() }
+    });
     let serial = grub.serial.map(|s| Terminal::Serial { unit: s.unit, speed: s.speed });
     let default =
         grub.default.as_ref().and_then(|title| entries.iter().position(|e| e.title == *title));
@@ -251,7 +258,7 @@ fn menu(grub: &Grub, entries: Vec<Entry>) -> Menu {
     Menu {
         default: default.unwrap_or(0),
         timeout: Some(grub.timeout_seconds.unwrap_or(usual)),
-        terminals: std::iter::once(Terminal::Console).chain(serial).collect(),
+        terminals: std::iter::once(screen).chain(serial).collect(),
         entries,
     }
 }

@@ -10,6 +10,7 @@
 mod direct;
 mod disk;
 mod efi;
+mod files;
 mod floppy;
 mod grub;
 mod initrd;

@@ -49,6 +49,16 @@ pub struct Grub {
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub modules: Vec<String>,
 
+    /// Puts all modules of GRUB into its directory, so that commands, and menus that are edited later,
+    /// can load them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = false))]
+    pub install_modules: bool,
+
+    /// Shows the menu on a graphical screen. Omitted: on the firmware's text screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphics: Option<Graphics>,
+
     /// The entries of the menu. Omitted: one that starts boot.kernel with boot.initrd and
     /// boot.commandLine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -79,6 +89,43 @@ pub enum EfiImage {
     Distribution,
     /// shim and the distribution's signed image, for Secure Boot.
     Signed,
+}
+
+/// A graphical screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Graphics {
+    /// What letters look like; the file lies in fonts/ of GRUB's directory.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = "unicode"))]
+    pub font: Font,
+}
+
+/// A font of GRUB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Font {
+    /// The letters of ASCII, 5 KB.
+    Ascii,
+    /// Those of Europe, 52 KB.
+    Euro,
+    /// Nearly all, 2.4 MB.
+    #[default]
+    Unicode,
+}
+
+impl Font {
+    /// The name of its file.
+    #[must_use]
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Ascii => "ascii.pf2",
+            Self::Euro => "euro.pf2",
+            Self::Unicode => "unicode.pf2",
+        }
+    }
 }
 
 /// A serial port.
@@ -262,6 +309,8 @@ impl Default for Grub {
             default: None,
             serial: None,
             modules: Vec::new(),
+            install_modules: false,
+            graphics: None,
             entries: Vec::new(),
         }
     }
