@@ -20,6 +20,10 @@ use crate::engine::base::{
 /// Sections begin at whole pages, whatever the stub says: its own alignment is 512.
 const PAGE: u64 = 4096;
 
+/// Bytes that the image's headers may have. Stubs have 1 KiB; a number of a stub decides how many are
+/// held in memory.
+const LARGEST_HEADERS: u64 = 1 << 20;
+
 /// Longest command line: x86 and arm64 Linux have `COMMAND_LINE_SIZE` 2048, one of it for the end.
 const COMMAND_LINE: usize = 2047;
 
@@ -220,6 +224,14 @@ impl Room {
             return Err(small(pe));
         }
         let wanted = table.max(u64::from(pe.headers_size)).next_multiple_of(file_alignment);
+        if wanted > LARGEST_HEADERS {
+            let message = format!(
+                "the EFI stub's headers would have {wanted} bytes (it says {}, in units of \
+                 {file_alignment}); allowed are {LARGEST_HEADERS}",
+                pe.headers_size
+            );
+            return Err(Error::new(Kind::Input, message));
+        }
         let shift = wanted.saturating_sub(first).next_multiple_of(file_alignment);
         // Headers lie in memory before the first section: they cannot grow into it.
         let memory = pe.sections.iter().map(|section| u64::from(section.virtual_address)).min();
@@ -330,4 +342,47 @@ fn small(pe: &Pe) -> Error {
         pe.sections.len()
     );
     Error::new(Kind::Input, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The headers of a stub with one section of 512 bytes, whose numbers are these.
+    fn stub(file_alignment: u32, headers_size: u32, address: u32) -> Pe {
+        let mut file = vec![0; 1024];
+        let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, b"MZ");
+        put(0x3c, &[0x40]);
+        // COFF at 0x40: x86-64, one section, 112 bytes of optional header.
+        put(0x40, b"PE\0\0\x64\x86\x01\0");
+        put(0x54, &[112]);
+        // The optional header at 0x58.
+        put(0x58, &[0x0b, 2]);
+        for (at, number) in [(32, 4096), (36, file_alignment), (60, headers_size), (68, 10)] {
+            put(0x58 + at, &number.to_le_bytes());
+        }
+        // The section table behind it: sizes and places in memory and in the file.
+        for (at, number) in [(8, 512), (12, address), (16, 512), (20, 512)] {
+            put(0x58 + 112 + at, &u32::to_le_bytes(number));
+        }
+        pe::read(&ByteSource::new(file)).unwrap().unwrap()
+    }
+
+    /// Found by fuzzing: both numbers were believed, and up to 4 GiB of zeros were held.
+    #[test]
+    fn headers_of_gigabytes_are_refused() {
+        let room = Room::new(&stub(512, 512, 0x1000), 6).unwrap();
+        assert_eq!((room.headers, room.shift), (512, 0));
+        let address = 0xf000_0000;
+        for (alignment, headers, found) in
+            [(1 << 31, 512, "2147483648"), (512, 1 << 30, "1073741824"), (1 << 21, 0, "")]
+        {
+            let pe = stub(alignment, headers.max(512), address);
+            let error = Room::new(&pe, 6).err().unwrap().to_string();
+            let wanted = format!("headers would have {found}");
+            assert!(error.contains(&wanted) && error.contains("allowed are 1048576"), "{error}");
+        }
+        assert_eq!(Room::new(&stub(1 << 20, 512, address), 6).unwrap().headers, 1 << 20);
+    }
 }
