@@ -29,10 +29,19 @@ const FILES: usize = 32;
 const READ: u64 = 96 << 10;
 
 /// An image and where it is not zero, in steps of 8 bytes.
-struct Seed {
-    bytes: Arc<[u8]>,
+pub(crate) struct Seed {
+    pub(crate) bytes: Arc<[u8]>,
     used: Vec<u32>,
     btrfs: bool,
+}
+
+impl Seed {
+    pub(crate) fn new(bytes: Vec<u8>, btrfs: bool) -> Self {
+        let units = (0u32..).zip(bytes.chunks(8));
+        let used = units.filter(|(_, unit)| unit.iter().any(|byte| *byte != 0));
+        let used = used.map(|(at, _)| at * 8).collect();
+        Self { bytes: bytes.into(), used, btrfs }
+    }
 }
 
 /// The kinds of filesystems that are broken. New ones are added at the end, so that stored inputs
@@ -130,10 +139,7 @@ fn made(params: &Params) -> Seed {
     let image = planned.render(&Placement { extents, medium: len, volume: 0 }).expect("rendered");
     let mut bytes = vec![0; usize::try_from(len).expect("a small image")];
     image.read_at(0, &mut bytes).expect("what was rendered is read");
-    let units = (0u32..).zip(bytes.chunks(8));
-    let used = units.filter(|(_, unit)| unit.iter().any(|byte| *byte != 0));
-    let used = used.map(|(at, _)| at * 8).collect();
-    Seed { bytes: bytes.into(), used, btrfs: matches!(params, Params::Btrfs(_)) }
+    Seed::new(bytes, matches!(params, Params::Btrfs(_)))
 }
 
 fn seeds() -> &'static [Seed] {
@@ -166,7 +172,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// Half of the edits are where something is, a quarter in the first 8 KiB, the others anywhere.
-fn place(at: u32, seed: &Seed) -> u32 {
+pub(crate) fn place(at: u32, seed: &Seed) -> u32 {
     let (kind, at) = (at % 4, at / 4);
     let len = u32::try_from(seed.bytes.len()).unwrap_or(u32::MAX);
     match kind {

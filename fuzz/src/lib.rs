@@ -13,7 +13,13 @@ mod broken;
 mod exercise;
 pub mod files;
 pub mod filesystem;
+pub mod kernels;
+pub mod loaders;
+pub mod made;
+pub mod media;
 mod medium;
+pub mod modules;
+pub mod programs;
 mod seal;
 
 use std::sync::{Arc, OnceLock};
@@ -29,6 +35,7 @@ use vmimage::engine::codec::wrap::{self, Wrap};
 use vmimage::engine::format::package::{Package, PackageKind};
 use vmimage::engine::format::{self, FormatName, Label, Output, Params};
 use vmimage::engine::payload::{self, Unpack};
+use vmimage::guest::{Config, command_line};
 use vmimage::oci::{Layout, Platform};
 
 pub use broken::Broken;
@@ -223,4 +230,57 @@ pub fn partition(data: &[u8]) {
     for len in [data.len() as u64, 1 << 20] {
         let _moved = vmimage::engine::partition::resized(&medium, len);
     }
+}
+
+/// Reads a configuration of the guest's init, as a file and as a kernel command line.
+pub fn guest(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut config = Config::default();
+    let wrong = config.read(&text);
+    assert_eq!(Config::parse(&text).is_ok(), wrong.is_empty());
+    for (key, value) in command_line(&text) {
+        if let Some(key) = key.strip_prefix(Config::PREFIX) {
+            let _told = config.set(key, &value);
+        }
+    }
+    let written = config.to_text();
+    assert_eq!(Config::parse(&written).as_ref(), Ok(&config), "{written}");
+}
+
+/// All bytes of a source.
+pub(crate) fn all(source: &dyn SectorSource) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(source.len()).expect("a small source")];
+    source.read_at(0, &mut bytes).expect("what is there is read");
+    bytes
+}
+
+/// So many pieces of the input: each but the last begins with its length in 2 bytes; what is not there
+/// is empty.
+pub(crate) fn pieces(mut data: &[u8], count: usize) -> Vec<&[u8]> {
+    let mut pieces = Vec::with_capacity(count);
+    for number in 1..=count {
+        let Some((len, rest)) = data.split_first_chunk().filter(|_| number < count) else {
+            pieces.push(std::mem::take(&mut data));
+            continue;
+        };
+        let len = usize::from(u16::from_le_bytes(*len)).min(rest.len());
+        let (piece, rest) = rest.split_at(len);
+        pieces.push(piece);
+        data = rest;
+    }
+    pieces
+}
+
+/// The input that `pieces` takes apart.
+#[must_use]
+pub fn joined(kind: u8, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut input = vec![kind];
+    for (number, piece) in pieces.iter().enumerate() {
+        if number + 1 < pieces.len() {
+            let len = u16::try_from(piece.len()).expect("a small piece");
+            input.extend(len.to_le_bytes());
+        }
+        input.extend_from_slice(piece);
+    }
+    input
 }

@@ -53,7 +53,7 @@ const fn emulation(media: u8) -> &'static str {
 }
 
 /// The entries; none if there is no catalog.
-pub(super) fn look(medium: Bytes<'_>) -> Vec<CatalogEntry> {
+pub(super) fn look(medium: Bytes<'_>, budget: &grub::Budget) -> Vec<CatalogEntry> {
     if medium.some(DESCRIPTOR, SYSTEM.len()) != SYSTEM {
         return Vec::new();
     }
@@ -68,7 +68,7 @@ pub(super) fn look(medium: Bytes<'_>) -> Vec<CatalogEntry> {
     for row in rows {
         match (row.first().copied(), left) {
             (Some(BOOTABLE | NOT_BOOTABLE), 1..) => {
-                found.extend(entry(medium, row, &name));
+                found.extend(entry(medium, row, &name, budget));
                 left -= 1;
             }
             (Some(EXTENSION), _) => {}
@@ -83,7 +83,12 @@ pub(super) fn look(medium: Bytes<'_>) -> Vec<CatalogEntry> {
     found
 }
 
-fn entry(medium: Bytes<'_>, row: &[u8], platform: &str) -> Option<CatalogEntry> {
+fn entry(
+    medium: Bytes<'_>,
+    row: &[u8],
+    platform: &str,
+    budget: &grub::Budget,
+) -> Option<CatalogEntry> {
     let start = u64::from(u32_at(row, 8)?) * SECTOR;
     let mut entry = CatalogEntry {
         platform: platform.to_owned(),
@@ -96,20 +101,20 @@ fn entry(medium: Bytes<'_>, row: &[u8], platform: &str) -> Option<CatalogEntry> 
         grub: None,
     };
     if platform == BIOS {
-        identify(medium, &mut entry);
+        identify(medium, &mut entry, budget);
     }
     Some(entry)
 }
 
-fn identify(medium: Bytes<'_>, entry: &mut CatalogEntry) {
+fn identify(medium: Bytes<'_>, entry: &mut CatalogEntry, budget: &grub::Budget) {
     let head = medium.some(entry.start, HEAD);
     let first = head.get(..CDBOOT as usize).unwrap_or_default();
     if entry.emulation != "none" {
-        let record = record::look(medium, entry.start, "");
+        let record = record::look(medium, entry.start, "", budget);
         entry.loader = record.map(|record| record.code.as_str());
     } else if holds(first, b"cdrom read fails") {
         entry.loader = Some("GRUB");
-        entry.grub = grub::core(medium, entry.start + CDBOOT);
+        entry.grub = grub::core(medium, entry.start + CDBOOT, budget);
     } else if let Some(version) = record::banner(&head, b"ISOLINUX ") {
         entry.loader = Some("isolinux");
         entry.version = Some(version);

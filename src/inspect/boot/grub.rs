@@ -1,8 +1,10 @@
 //! GRUB's core: what is packed in it. Layouts as measured on GRUB 2.06's files, and as its
 //! `grub/offsets.h`, `grub/kernel.h` and `grub/i386/pc/boot.h` name them.
 //!
-//! Runs nothing. Invariant: at most 1 MiB is read and 8 MiB are unpacked, a bounded number of times.
+//! Runs nothing. Invariant: of a core at most 1 MiB is read, and of all cores of a medium together
+//! some 32 MiB are unpacked.
 
+use std::cell::Cell;
 use std::io::Read as _;
 
 use lzma_rust2::LzmaReader;
@@ -36,22 +38,48 @@ const PAYLOAD: usize = 8 << 20;
 /// Places tried.
 const TRIES: usize = 12;
 
+/// Bytes unpacked of all cores of a medium, those of places that were tried in vain among them: a core
+/// has some 200 KiB, and a medium of a few KiB can name a hundred of 8 MiB.
+const TOTAL: usize = 32 << 20;
+
+/// What may still be unpacked of the cores of a medium.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<usize>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(TOTAL))
+    }
+}
+
+impl Budget {
+    /// Whether anything is left.
+    fn lasts(&self) -> bool {
+        self.0.get() > 0
+    }
+
+    fn spend(&self, bytes: usize) {
+        self.0.set(self.0.get().saturating_sub(bytes));
+    }
+}
+
 /// The bytes in front of its version, in the module `normal`.
 const BANNER: &[u8] = b"GNU GRUB  version %s\0";
 
 /// The core whose first sector begins at byte `at`; none if there is none.
-pub(super) fn core(medium: Bytes<'_>, at: u64) -> Option<Grub> {
+pub(super) fn core(medium: Bytes<'_>, at: u64, budget: &Budget) -> Option<Grub> {
     let core = medium.some(at, CORE);
     if !holds(core.get(..512)?, DISKBOOT) {
         return None;
     }
-    let mut grub = payload(&core).map(|payload| embedded(&payload, false)).unwrap_or_default();
+    let mut grub =
+        payload(&core, budget).map(|payload| embedded(&payload, false)).unwrap_or_default();
     grub.sector = Some(at / 512);
     Some(grub)
 }
 
 /// The payload of a core, unpacked: LZMA without a header.
-fn payload(core: &[u8]) -> Option<Vec<u8>> {
+fn payload(core: &[u8], budget: &Budget) -> Option<Vec<u8>> {
     let packed = u32_at(core, PACKED)? as usize;
     let unpacked = u32_at(core, UNPACKED)? as usize;
     if packed == 0 || unpacked == 0 || unpacked > PAYLOAD {
@@ -62,14 +90,17 @@ fn payload(core: &[u8]) -> Option<Vec<u8>> {
     let starts = ends.filter_map(|end| core.get(512 + end..512_usize.checked_add(end + packed)?));
     let starts = starts.filter(|bytes| bytes.first() == Some(&0)).take(TRIES);
     starts
-        .filter_map(|bytes| unpack(bytes, unpacked))
+        .take_while(|_| budget.lasts())
+        .filter_map(|bytes| unpack(bytes, unpacked, budget))
         .find(|payload| modules(payload, false).is_some())
 }
 
-fn unpack(packed: &[u8], len: usize) -> Option<Vec<u8>> {
+fn unpack(packed: &[u8], len: usize, budget: &Budget) -> Option<Vec<u8>> {
     let reader = LzmaReader::new(packed, len as u64, 3, 0, 2, 64 << 10, None).ok()?;
     let mut payload = Vec::new();
-    reader.take(len as u64).read_to_end(&mut payload).ok()?;
+    let read = reader.take(len as u64).read_to_end(&mut payload);
+    budget.spend(payload.len());
+    read.ok()?;
     (payload.len() == len).then_some(payload)
 }
 
@@ -117,4 +148,35 @@ pub(super) fn embedded(payload: &[u8], wide: bool) -> Grub {
 pub(super) fn version(module: &[u8]) -> Option<String> {
     let rest = module.get(find(module, BANNER)? + BANNER.len()..)?;
     some_text(rest.get(..64.min(rest.len()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::base::ByteSource;
+
+    /// Zeros are LZMA of as many zeros as one likes, at each of the places that are tried.
+    #[test]
+    fn all_cores_of_a_medium_share_what_is_unpacked() {
+        let mut core = vec![0; CORE];
+        core[..DISKBOOT.len()].copy_from_slice(DISKBOOT);
+        core[PACKED..PACKED + 4].copy_from_slice(&900_000_u32.to_le_bytes());
+        core[UNPACKED..UNPACKED + 4].copy_from_slice(&(1_u32 << 16).to_le_bytes());
+        let (medium, budget) = (ByteSource::new(core), Budget(Cell::new(20 << 16)));
+        let left = |count: usize| {
+            for _ in 0..count {
+                let found = core_at_the_front(&medium, &budget);
+                assert_eq!(found.sector, Some(0));
+            }
+            budget.0.get()
+        };
+        // 12 places of 64 KiB each.
+        assert_eq!(left(1), 8 << 16);
+        // The second ends in the middle of its places, and the others are told without a look inside.
+        assert_eq!(left(100), 0);
+    }
+
+    fn core_at_the_front(medium: &ByteSource, budget: &Budget) -> Grub {
+        core(Bytes(medium), 0, budget).unwrap()
+    }
 }

@@ -30,6 +30,9 @@ pub use found::{
 /// Filesystems that are looked into.
 const VOLUMES: usize = 32;
 
+/// Images of a boot catalog that are looked into beside them: all entries may name the same one.
+const IMAGES: usize = 8;
+
 /// Files of one of them, looked at or not: more are not read at all.
 const NODES: usize = 1 << 20;
 
@@ -37,10 +40,11 @@ const NODES: usize = 1 << 20;
 pub(super) fn look(medium: &Arc<dyn SectorSource>, view: &View) -> Boot {
     let bytes = Bytes(medium.as_ref());
     let mut boot = Boot::default();
+    let budget = grub::Budget::default();
     let mut seen = Vec::new();
     for volume in view.volumes.iter().take(VOLUMES) {
         let place = name(volume);
-        let mut record = record::look(bytes, volume.start, &place);
+        let mut record = record::look(bytes, volume.start, &place, &budget);
         let kind = volume.filesystem.as_ref().map_or("", |facts| facts.kind);
         let files = match kind {
             "" | "swap" => Seen::default(),
@@ -60,7 +64,7 @@ pub(super) fn look(medium: &Arc<dyn SectorSource>, view: &View) -> Boot {
     for (_, _, files) in seen.iter().filter(|(_, kind, _)| *kind == "vfat") {
         boot.disk.uefi.extend(&files.uefi);
     }
-    boot.catalog = catalog::look(bytes);
+    boot.catalog = catalog::look(bytes, &budget);
     if !boot.catalog.is_empty() {
         boot.cd = Some(cd(medium, &seen, &mut boot));
     }
@@ -151,7 +155,7 @@ const fn yes(whether: bool) -> Answer {
 
 /// What firmware finds on a CD. An EFI image that is a partition, too, was looked at before.
 fn cd(medium: &Arc<dyn SectorSource>, seen: &[(&Volume, &str, Seen)], boot: &mut Boot) -> Ways {
-    let mut ways = Ways::default();
+    let (mut ways, mut left) = (Ways::default(), IMAGES);
     for (number, entry) in (1..).zip(boot.catalog.clone()).filter(|(_, entry)| entry.bootable) {
         if entry.platform == catalog::BIOS {
             let found = match (entry.loader, &entry.grub) {
@@ -167,7 +171,13 @@ fn cd(medium: &Arc<dyn SectorSource>, seen: &[(&Volume, &str, Seen)], boot: &mut
                 .find(|(volume, kind, _)| volume.start == entry.start && *kind == "vfat");
             match known {
                 Some((_, _, files)) => ways.uefi.extend(&files.uefi),
+                None if left == 0 => {
+                    let message =
+                        format!("El Torito {number}: only {IMAGES} images are looked into");
+                    boot.problems.push(message);
+                }
                 None => {
+                    left -= 1;
                     let place = format!("El Torito {number}");
                     let files = walk(medium, entry.start, medium.len(), &place, boot);
                     ways.uefi.extend(files.uefi);
@@ -176,4 +186,32 @@ fn cd(medium: &Arc<dyn SectorSource>, seen: &[(&Volume, &str, Seen)], boot: &mut
         }
     }
     ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::base::ByteSource;
+    use crate::engine::view;
+
+    /// 62 entries for one image of a million files would take minutes.
+    #[test]
+    fn only_some_images_of_a_catalog_are_looked_into() {
+        let mut disc = vec![0; 32 << 11];
+        let mut put = |at: usize, bytes: &[u8]| disc[at..at + bytes.len()].copy_from_slice(bytes);
+        put(17 << 11, b"\0CD001\x01EL TORITO SPECIFICATION\0");
+        put((17 << 11) + 0x47, &[20]);
+        // Validation for UEFI, one entry, and a section with nine more, all for sector 30.
+        put(20 << 11, &[1, 0xef]);
+        put((20 << 11) + 30, &[0x55, 0xaa]);
+        put((20 << 11) + 64, &[0x91, 0xef, 9]);
+        for row in (1..12).filter(|row| *row != 2) {
+            put((20 << 11) + 32 * row, &[0x88, 0, 0, 0, 0, 0, 0, 0, 30]);
+        }
+        let medium: Arc<dyn SectorSource> = Arc::new(ByteSource::new(disc));
+        let boot = look(&medium, &view::look(&medium).unwrap());
+        assert_eq!(boot.catalog.len(), 10);
+        let told = |number| format!("El Torito {number}: only 8 images are looked into");
+        assert_eq!(boot.problems, [told(9), told(10)]);
+    }
 }

@@ -31,7 +31,12 @@ const TEXTS: [(&[u8], Code); 7] = [
 ];
 
 /// What the sector at byte `at` is; none if there is no code.
-pub(super) fn look(medium: Bytes<'_>, at: u64, place: &str) -> Option<Record> {
+pub(super) fn look(
+    medium: Bytes<'_>,
+    at: u64,
+    place: &str,
+    budget: &grub::Budget,
+) -> Option<Record> {
     let bytes = medium.some(at, SECTOR);
     // A filesystem's sector jumps over its parameters; a jump to zeros is no code.
     let from = match *bytes.first_chunk()? {
@@ -52,7 +57,7 @@ pub(super) fn look(medium: Bytes<'_>, at: u64, place: &str) -> Option<Record> {
     record.code = if record.message.is_some() {
         Code::Vmimage
     } else if holds(&bytes, b"GRUB \0") {
-        grub_record(medium, &bytes, &mut record)
+        grub_record(medium, &bytes, &mut record, budget)
     } else {
         match bytes.get(3..11)? {
             b"SYSLINUX" => Code::Syslinux,
@@ -64,10 +69,15 @@ pub(super) fn look(medium: Bytes<'_>, at: u64, place: &str) -> Option<Record> {
 }
 
 /// GRUB's record has one of two forms: the one whose core is where it says.
-fn grub_record(medium: Bytes<'_>, bytes: &[u8], record: &mut Record) -> Code {
+fn grub_record(
+    medium: Bytes<'_>,
+    bytes: &[u8],
+    record: &mut Record,
+    budget: &grub::Budget,
+) -> Code {
     let core = |at: usize| {
         let sector = u64_at(bytes, at).filter(|sector| *sector != 0)?;
-        grub::core(medium, sector.checked_mul(SECTOR as u64)?)
+        grub::core(medium, sector.checked_mul(SECTOR as u64)?, budget)
     };
     if let Some(found) = core(GRUB_HYBRID_CORE) {
         record.grub = Some(found);

@@ -20,6 +20,10 @@ use crate::engine::base::{
 /// Sections begin at whole pages, whatever the stub says: its own alignment is 512.
 const PAGE: u64 = 4096;
 
+/// Bytes that the image's headers may have. Stubs have 1 KiB; a number of a stub decides how many are
+/// held in memory.
+const LARGEST_HEADERS: u64 = 1 << 20;
+
 /// Longest command line: x86 and arm64 Linux have `COMMAND_LINE_SIZE` 2048, one of it for the end.
 const COMMAND_LINE: usize = 2047;
 
@@ -107,7 +111,7 @@ pub fn unified(
     let mut table = found.table_at() + HEADER * found.sections.len() as u64;
     let mut memory = found.sections.iter().map(memory_end).max().unwrap_or(0);
     let mut file = (head.len() as u64).next_multiple_of(room.file_alignment);
-    let (first, page) = (file, PAGE.max(u64::from(found.section_alignment)));
+    let (first, page) = (file, room.page);
     for new in &news {
         let len = new.len();
         memory = memory.next_multiple_of(page);
@@ -205,6 +209,9 @@ struct Room {
     headers: u64,
     shift: u64,
     file_alignment: u64,
+    /// What sections begin at multiples of in memory: not less than in the file, where they are filled
+    /// up to that, or what fills one would lie in the next.
+    page: u64,
 }
 
 impl Room {
@@ -220,6 +227,14 @@ impl Room {
             return Err(small(pe));
         }
         let wanted = table.max(u64::from(pe.headers_size)).next_multiple_of(file_alignment);
+        if wanted > LARGEST_HEADERS {
+            let message = format!(
+                "the EFI stub's headers would have {wanted} bytes (it says {}, in units of \
+                 {file_alignment}); allowed are {LARGEST_HEADERS}",
+                pe.headers_size
+            );
+            return Err(Error::new(Kind::Input, message));
+        }
         let shift = wanted.saturating_sub(first).next_multiple_of(file_alignment);
         // Headers lie in memory before the first section: they cannot grow into it.
         let memory = pe.sections.iter().map(|section| u64::from(section.virtual_address)).min();
@@ -231,7 +246,8 @@ impl Room {
             );
             return Err(Error::new(Kind::Unsupported, message));
         }
-        Ok(Self { headers: wanted, shift, file_alignment })
+        let page = PAGE.max(u64::from(pe.section_alignment)).max(file_alignment);
+        Ok(Self { headers: wanted, shift, file_alignment, page })
     }
 
     /// The stub up to the end of its last section, its data moved. Symbols and signature, which lie
@@ -263,11 +279,10 @@ fn settle(
     coff.sections = count.into();
     (coff.symbols_at, coff.symbols) = (U32::ZERO, U32::ZERO);
     let at = pe.coff_at + size_of::<Coff>() as u64;
-    let page = PAGE.max(u64::from(pe.section_alignment));
     let optional = field::<Optional>(head, at)?;
     let grown = u64::from(optional.data_size.get()) + data;
     optional.data_size = number(grown, "SizeOfInitializedData")?;
-    optional.image_size = number(memory.next_multiple_of(page), "SizeOfImage")?;
+    optional.image_size = number(memory.next_multiple_of(room.page), "SizeOfImage")?;
     optional.headers_size = number(room.headers, "SizeOfHeaders")?;
     optional.checksum = U32::ZERO;
     let gone = [Some(CERTIFICATES), (room.shift > 0).then_some(DEBUG)];
@@ -330,4 +345,71 @@ fn small(pe: &Pe) -> Error {
         pe.sections.len()
     );
     Error::new(Kind::Input, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stub with one section of 512 bytes, whose numbers are these.
+    fn stub(file_alignment: u32, headers_size: u32, address: u32) -> Vec<u8> {
+        let mut file = vec![0; 1024];
+        let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, b"MZ");
+        put(0x3c, &[0x40]);
+        // COFF at 0x40: x86-64, one section, 112 bytes of optional header.
+        put(0x40, b"PE\0\0\x64\x86\x01\0");
+        put(0x54, &[112]);
+        // The optional header at 0x58.
+        put(0x58, &[0x0b, 2]);
+        for (at, number) in [(32, 4096), (36, file_alignment), (60, headers_size), (68, 10)] {
+            put(0x58 + at, &number.to_le_bytes());
+        }
+        // The section table behind it: sizes and places in memory and in the file.
+        for (at, number) in [(8, 512), (12, address), (16, 512), (20, 512)] {
+            put(0x58 + 112 + at, &u32::to_le_bytes(number));
+        }
+        file
+    }
+
+    fn headers(file: &dyn SectorSource) -> Pe {
+        pe::read(file).unwrap().unwrap()
+    }
+
+    /// Found by fuzzing: both numbers were believed, and up to 4 GiB of zeros were held.
+    #[test]
+    fn headers_of_gigabytes_are_refused() {
+        let room = |stub| Room::new(&headers(&ByteSource::new(stub)), 6);
+        let usual = room(stub(512, 512, 0x1000)).unwrap();
+        assert_eq!((usual.headers, usual.shift), (512, 0));
+        let address = 0xf000_0000;
+        for (alignment, headers, found) in
+            [(1 << 31, 512, "2147483648"), (512, 1 << 30, "1073741824"), (1 << 21, 0, "")]
+        {
+            let stub = stub(alignment, headers.max(512), address);
+            let error = room(stub).err().unwrap().to_string();
+            let wanted = format!("headers would have {found}");
+            assert!(error.contains(&wanted) && error.contains("allowed are 1048576"), "{error}");
+        }
+        assert_eq!(room(stub(1 << 20, 512, address)).unwrap().headers, 1 << 20);
+    }
+
+    /// Found by fuzzing, with sections that are filled up to 128 KiB in the file and lay 4 KiB apart.
+    #[test]
+    fn sections_are_apart_in_memory_whatever_the_alignment_in_the_file() {
+        for alignment in [512, 4096, 1 << 17] {
+            let stub = stub(alignment, 512, 0x100_0000);
+            let parts = Parts {
+                command_line: Some("quiet".to_owned()),
+                os_release: Some(b"ID=a\n"[..].into()),
+                ..Parts::new(Content::Bytes(stub.clone().into()))
+            };
+            let made = headers(unified(Machine::X64, &stub, parts).unwrap().as_ref());
+            assert_eq!(made.sections.len(), 4);
+            for pair in made.sections.windows(2) {
+                assert!(memory_end(&pair[0]) <= pair[1].virtual_address.into(), "{pair:?}");
+            }
+            assert!(memory_end(&made.sections[3]) <= made.image_size.into(), "{made:?}");
+        }
+    }
 }

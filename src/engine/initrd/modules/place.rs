@@ -12,6 +12,9 @@ use crate::engine::initrd::extras::put;
 /// The list: the path of one module in each line, in the order in which they are loaded.
 pub const LOAD_ORDER: &str = "etc/modules-load";
 
+/// Bytes of all modules that are unpacked for one tree, which holds them in memory.
+const MOST: u64 = 1 << 30;
+
 /// What becomes of compressed modules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Packing {
@@ -35,9 +38,12 @@ pub fn place(
     origin: &Origin,
 ) -> Result<(), Error> {
     let directory = TreePath::new(format!("lib/modules/{}", selection.version).as_bytes())?;
-    let mut list = Vec::new();
+    let (mut list, mut held) = (Vec::new(), 0);
     for module in &selection.modules {
         let (path, content) = module.file(packing).map_err(|e| e.at(origin))?;
+        if module.packed.is_some() && packing == Packing::Unpack {
+            held = together(held, content.len(), &path).map_err(|e| e.at(origin))?;
+        }
         let path = directory.append(&path);
         if path.names().iter().any(|name| name.as_bytes().contains(&b'\n')) {
             let message = format!("the module's path {path} holds a line break");
@@ -52,6 +58,15 @@ pub fn place(
     }
     let path = TreePath::new(LOAD_ORDER.as_bytes())?;
     put(tree, &path, Kind::File(Content::Bytes(list.into())), Meta::file(time), origin)
+}
+
+/// Bytes that are held with those of one more module.
+fn together(held: u64, more: u64, path: &TreePath) -> Result<u64, Error> {
+    held.checked_add(more).filter(|held| *held <= MOST).ok_or_else(|| {
+        let message =
+            format!("the modules up to {path} unpack to more than {MOST} bytes: choose fewer");
+        Error::new(ErrorKind::Input, message)
+    })
 }
 
 impl Module {
@@ -103,4 +118,19 @@ pub fn firmware(
         }
     }
     Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_modules_unpack_to_is_bounded_together() {
+        let path = TreePath::new(b"kernel/a.ko.xz").unwrap();
+        // Four of 256 MiB each, which one may have, and no byte more.
+        let four = (0..4).try_fold(0, |held, _| together(held, 256 << 20, &path)).unwrap();
+        assert_eq!(four, 1 << 30);
+        let error = together(four, 1, &path).unwrap_err().to_string();
+        assert!(error.contains("kernel/a.ko.xz unpack to more than 1073741824 bytes"), "{error}");
+    }
 }

@@ -18,6 +18,9 @@ use crate::engine::base::{Error, Extent, SectorSource};
 /// Symbols that are read at once.
 const BATCH: u64 = 4096;
 
+/// Parts that are loaded: kernels have three or four, and every pointer is looked for in all of them.
+const MOST_SEGMENTS: usize = 64;
+
 /// A kernel whose headers are read.
 #[derive(Debug)]
 pub(super) struct Kernel<'a> {
@@ -50,8 +53,6 @@ struct Section {
 /// A data object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Symbol {
-    /// Where it is loaded.
-    pub(super) address: u64,
     /// Where its bytes begin in the file.
     pub(super) offset: u64,
     /// How many there are.
@@ -177,6 +178,12 @@ impl<'a> Kernel<'a> {
         headers: [Option<Extent>; 3],
     ) -> Result<Self, Error> {
         segments.retain(|segment| segment.memory_len > 0);
+        if segments.len() > MOST_SEGMENTS {
+            let found = segments.len();
+            return Err(refused(format!(
+                "it has {found} segments; at most {MOST_SEGMENTS} are read"
+            )));
+        }
         for Segment { offset, address, file_len, memory_len } in &segments {
             let in_file = offset.checked_add(*file_len).is_some_and(|end| end <= source.len());
             if !in_file || file_len > memory_len || address.checked_add(*memory_len).is_none() {
@@ -299,7 +306,7 @@ impl<'a> Kernel<'a> {
         let by_segment = self.place(value).filter(|place| place.len() >= len);
         match (by_section, by_segment) {
             (Some(offset), Some(place)) if inside && place.start() == offset => {
-                Ok(Symbol { address: value, offset, len })
+                Ok(Symbol { offset, len })
             }
             _ => Err(refused(format!(
                 "the object {name}, {len} bytes at {value:#x}, is not in one place of the file: its \

@@ -223,3 +223,69 @@ fn report(kernel: &Kernel<'_>, table: &Table, enabled: impl Fn(&Entry) -> bool) 
 fn refused(why: String) -> Error {
     Error::new(Kind::Input, format!("the drivers of this kernel cannot be disabled: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::base::ByteSource;
+
+    const BASE: u64 = 0xffff_ffff_8000_0000;
+    /// Where the table of drivers lies: behind the header, 70 program headers and a name.
+    const TABLE: usize = 4096;
+
+    fn put(file: &mut [u8], at: usize, numbers: &[(usize, u64)]) {
+        for (into, number) in numbers {
+            file[at + into..at + into + 8].copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    /// A kernel for amd64 with one driver, whose name's address is this; so many segments show the
+    /// whole file, each 1 MiB above the one before.
+    fn kernel(segments: u16, name: u64) -> Arc<dyn SectorSource> {
+        let mut file = vec![0; 6144];
+        file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        // Type and machine, program headers at 64, section headers at 5120, their sizes and counts.
+        put(&mut file, 16, &[(0, 62 << 16 | 2), (16, 64), (24, 5120)]);
+        put(&mut file, 52, &[(0, 64 | 56 << 16 | u64::from(segments) << 32 | 64 << 48), (8, 4)]);
+        for number in 0..u64::from(segments) {
+            let at = 64 + 56 * number as usize;
+            put(&mut file, at, &[(0, 1), (16, BASE + (number << 20)), (32, 6144), (40, 6144)]);
+        }
+        file[4064..4067].copy_from_slice(b"com");
+        // One entry and the end of the table: names, a star (layout of NetBSD 9), flags that read "ld".
+        put(&mut file, TABLE, &[(0, name), (8, name), (16, 2 << 16)]);
+        file[TABLE + 32..TABLE + 34].copy_from_slice(b"ld");
+        // Sections: data, symbols, their names; type, address, offset, length, link.
+        let sections =
+            [(1, BASE + TABLE as u64, 4096, 96, 0), (2, 0, 4608, 24, 3), (3, 0, 4640, 8, 0)];
+        for (number, (kind, address, offset, len, link)) in (1..).zip(sections) {
+            let row: [(usize, u64); 5] =
+                [(0, kind << 32), (16, address), (24, offset), (32, len), (40, link)];
+            put(&mut file, 5120 + 64 * number, &row);
+        }
+        put(&mut file, 4608, &[(0, 1 | 1 << 32 | 1 << 48), (8, BASE + TABLE as u64), (16, 96)]);
+        file[4641..4647].copy_from_slice(b"cfdata");
+        Arc::new(ByteSource::new(file))
+    }
+
+    /// Two addresses may stand for one place of the file: a name that a state is part of would be
+    /// another one in the changed kernel, which nothing could restore.
+    #[test]
+    fn names_in_the_table_are_refused_by_their_place_in_the_file() {
+        let report = look(kernel(2, BASE + 4064).as_ref()).unwrap();
+        assert_eq!((report.kept[0].name.as_str(), report.layout), ("com", Layout::Netbsd9));
+        let inside = TABLE as u64 + 32;
+        for address in [BASE + inside, BASE + (1 << 20) + inside] {
+            let error = look(kernel(2, address).as_ref()).unwrap_err().to_string();
+            assert!(error.contains(&format!("{address:#x} is in the table itself")), "{error}");
+        }
+    }
+
+    /// 65,535 of them would be gone through for each of as many pointers.
+    #[test]
+    fn segments_are_bounded() {
+        assert_eq!(look(kernel(64, BASE + 4064).as_ref()).unwrap().kept.len(), 1);
+        let error = look(kernel(65, BASE + 4064).as_ref()).unwrap_err().to_string();
+        assert!(error.contains("it has 65 segments; at most 64 are read"), "{error}");
+    }
+}

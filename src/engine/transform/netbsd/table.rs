@@ -151,17 +151,19 @@ fn name_of_attachment(kernel: &Kernel<'_>, address: u64, table: &Symbol) -> Resu
     name(kernel, address, table).map(drop)
 }
 
-/// The name at `address`, which must not be in the table itself.
+/// The name at `address`, of which no byte may be of the table itself: there states change.
 fn name(kernel: &Kernel<'_>, address: u64, table: &Symbol) -> Result<String, String> {
     let found = |what: &str| format!("{address:#x} {what}");
-    if address.checked_sub(table.address).is_some_and(|into| into < table.len) {
-        return Err(found("is in the table itself"));
-    }
     let place = kernel.place(address).ok_or_else(|| found("is not in the file"))?;
     let bytes = kernel.bytes(place.start(), place.len().min(LONGEST), "name");
     let bytes = bytes.map_err(|e| e.to_string())?;
     let len = bytes.iter().position(|byte| *byte == 0);
     let name = len.and_then(|len| bytes.get(..len)).unwrap_or_default();
+    // By its place in the file: several addresses may stand for one. OK to add: all were read.
+    let end = place.start() + name.len() as u64;
+    if end >= table.offset && place.start() < table.offset + table.len {
+        return Err(found("is in the table itself"));
+    }
     if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
         return Err(found("is not the name of a driver"));
     }

@@ -47,9 +47,10 @@ pub(super) fn load(bytes: &[u8]) -> Result<Kernel, Error> {
         let into = image.get_mut(into..into + from.len());
         into.ok_or_else(|| bad("a section lies outside of the image"))?.copy_from_slice(from);
     }
-    let mut moves = Vec::new();
+    // A relocation changes 4 bytes or 8. Sections may share a table, so its size is no bound.
+    let (mut moves, mut left) = (Vec::new(), image.len() / 4);
     for section in &file.sections {
-        file.relocate(section, &mut image, &mut moves)?;
+        file.relocate(section, &mut image, &mut moves, &mut left)?;
     }
     Ok(Kernel { image, code: code - PAGE, moves })
 }
@@ -112,6 +113,7 @@ impl<'a> File<'a> {
         section: &Section,
         image: &mut [u8],
         moves: &mut Vec<u64>,
+        left: &mut usize,
     ) -> Result<(), Error> {
         let target = self.addresses.get(section.info.get() as usize).copied().flatten();
         let (Some(base), RELA | REL) = (target, section.kind.get()) else { return Ok(()) };
@@ -127,6 +129,9 @@ impl<'a> File<'a> {
         let relocations = self.slice(section.offset.get(), section.size.get())?;
         let relocations = <[Rela]>::ref_from_bytes(relocations)
             .map_err(|_| bad("a relocation table has a broken length"))?;
+        *left = left.checked_sub(relocations.len()).ok_or_else(|| {
+            bad(&format!("it has more relocations than fit {} bytes of memory", image.len()))
+        })?;
         for relocation in relocations {
             let symbol = symbols.get(relocation.symbol.get() as usize);
             let symbol = symbol.ok_or_else(|| bad("a relocation names no symbol"))?;
@@ -179,4 +184,42 @@ fn index(number: u64) -> Result<usize, Error> {
 
 fn bad(why: &str) -> Error {
     Error::new(Kind::Input, format!("GRUB's kernel.img cannot be used: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel with a page of code, 32 relocations of it, and so many sections that name them.
+    fn kernel(tables: u16) -> Vec<u8> {
+        let mut file = vec![0; 0x800];
+        let mut put = |at: usize, numbers: &[u64]| {
+            for (number, value) in numbers.iter().enumerate() {
+                file[at + 8 * number..][..8].copy_from_slice(&value.to_le_bytes());
+            }
+        };
+        let count = u64::from(tables) + 2;
+        put(0, &[u64::from_le_bytes(*b"\x7fELF\x02\x01\x01\0"), 0, 62 << 16 | 1, 0, 0, 0x800, 0]);
+        put(56, &[64 << 16 | count << 32]);
+        // The symbol that every table begins with, and relocations of byte 0 by it: 64 bits.
+        put(0x400, &[0, 0, 0]);
+        for number in 0..32 {
+            put(0x440 + 24 * number, &[0, 1, 5]);
+        }
+        // Name and type, flags, address, offset, size, link and info, alignment, length of a row.
+        let code = [1 << 32, 6, 0, 0x200, 0x100, 0, 1, 0];
+        let symbols = [2 << 32, 0, 0, 0x400, 24, 0, 8, 24];
+        let table = [4 << 32, 0, 0, 0x440, 32 * 24, 1, 8, 24];
+        let rows = [code, symbols].into_iter().chain((0..tables).map(|_| table));
+        file.extend(rows.flatten().flat_map(u64::to_le_bytes));
+        file
+    }
+
+    #[test]
+    fn tables_that_are_named_again_and_again_end() {
+        // A page has room for 1024 relocations of 4 bytes.
+        assert_eq!(load(&kernel(32)).unwrap().moves.len(), 1024);
+        let error = load(&kernel(33)).unwrap_err().to_string();
+        assert!(error.contains("more relocations than fit 4096 bytes of memory"), "{error}");
+    }
 }
