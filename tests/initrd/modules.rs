@@ -280,7 +280,15 @@ fn bad_packages_are_told() {
             "the module /kernel/a.ko: a header at 0 goes beyond its end at 3",
             vec![("1.0/kernel/a.ko", b"abc".to_vec())],
         ),
-        ("the module /kernel/a.ko: it is no ELF file", vec![("1.0/kernel/a.ko", vec![b'a'; 99])]),
+        (
+            "the module /kernel/a.ko: it is no little-endian ELF file",
+            vec![("1.0/kernel/a.ko", vec![b'a'; 99])],
+        ),
+        // Of a machine that no image is made for, such as s390x.
+        (
+            "the module /kernel/a.ko: it is no little-endian ELF file",
+            vec![("1.0/kernel/a.ko", module("", 2, 2))],
+        ),
         ("the module /kernel/a.ko.xz: no xz file", vec![("1.0/kernel/a.ko.xz", of(""))]),
         (
             "/lib/modules/1.0 has two modules a: /extra/a.ko and /kernel/a.ko",
@@ -314,11 +322,11 @@ fn bad_packages_are_told() {
 /// Any byte changed, and any end cut off: an error or a selection, never a panic.
 #[test]
 fn damaged_modules_do_not_hurt() {
-    for (class, data) in [(2, 1), (2, 2), (1, 1), (1, 2)] {
-        let good = module("vermagic=1.0|alias=x:*|softdep=pre: b|firmware=f", class, data);
+    for class in [1, 2] {
+        let good = module("vermagic=1.0|alias=x:*|softdep=pre: b|firmware=f", class, 1);
         let files = |bytes: Vec<u8>| [("1.0/kernel/a.ko", bytes)];
         let selection = chosen(&files(good.clone()), "x:1").unwrap();
-        assert_eq!((names(&selection), selection.machine), (vec!["a"], Some(62)), "{class} {data}");
+        assert_eq!((names(&selection), selection.machine), (vec!["a"], Some(62)), "class {class}");
         let mut refused = 0;
         for at in 0..good.len() {
             for flip in [1, 0x80, 0xff] {

@@ -11,6 +11,7 @@ mod content;
 #[cfg(target_os = "linux")]
 mod device;
 mod digest;
+pub mod elf;
 mod error;
 mod extent;
 mod file;

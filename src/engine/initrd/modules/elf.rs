@@ -3,10 +3,10 @@
 //! Reads headers, names of sections and that section: nothing else of the file. Invariant: untrusted
 //! bytes never cause a panic, nor more than `MOST` bytes of memory at a time.
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::ondisk::{
-    BIG, CLASS_32, CLASS_64, Header32, Header64, Ident, LITTLE, MAGIC, RELOCATABLE, Section32,
+use crate::engine::base::elf::{
+    CLASS_32, CLASS_64, Header32, Header64, Ident, LITTLE_ENDIAN, MAGIC, RELOCATABLE, Section32,
     Section64,
 };
 use crate::engine::base::{Error, Kind, SectorSource};
@@ -36,14 +36,13 @@ struct Table {
 /// A section's name (an offset among names) and place.
 #[derive(Clone, Copy)]
 struct Section {
-    name: u64,
+    name: u32,
     offset: u64,
     size: u64,
 }
 
 struct Reader<'a> {
     source: &'a dyn SectorSource,
-    little: bool,
     wide: bool,
 }
 
@@ -53,53 +52,38 @@ fn damaged(what: impl Into<String>) -> Error {
 
 /// Reads a module's file.
 pub(super) fn read(source: &dyn SectorSource) -> Result<Found, Error> {
-    let no = || damaged("it is no ELF file of 32 or 64 bits");
-    let first: [u8; size_of::<Ident>()] = part(source, 0)?;
-    let ident = Ident::read_from_bytes(&first).map_err(|_| no())?;
-    let little = match ident.data {
-        LITTLE => true,
-        BIG => false,
-        _ => return Err(no()),
-    };
+    let ident: Ident = part(source, 0)?;
+    let known = ident.magic == MAGIC && ident.data == LITTLE_ENDIAN;
     let wide = match ident.class {
-        CLASS_64 => true,
-        CLASS_32 => false,
-        _ => return Err(no()),
+        CLASS_64 if known => true,
+        CLASS_32 if known => false,
+        _ => return Err(damaged("it is no little-endian ELF file of 32 or 64 bits")),
     };
-    if ident.magic != MAGIC {
-        return Err(no());
-    }
-    let reader = Reader { source, little, wide };
-    let kind = reader.number(&ident.kind);
+    let reader = Reader { source, wide };
+    let (kind, machine, table) = reader.header()?;
     if kind != RELOCATABLE {
         let what = format!("it is an ELF file of type {kind}; a module is of type {RELOCATABLE}");
         return Err(damaged(what));
     }
-    // OK to cast: two bytes.
-    let machine = reader.number(&ident.machine) as u16;
-    Ok(Found { machine, modinfo: reader.modinfo()? })
+    Ok(Found { machine, modinfo: reader.modinfo(&table)? })
 }
 
-fn part<const N: usize>(source: &dyn SectorSource, at: u64) -> Result<[u8; N], Error> {
-    let end = at.checked_add(N as u64).filter(|end| *end <= source.len());
-    end.ok_or_else(|| {
-        let len = source.len();
-        damaged(format!("a header at {at} goes beyond its end at {len}"))
-    })?;
-    let mut bytes = [0; N];
+/// The structure at `at`.
+fn part<T: FromBytes + KnownLayout + Immutable>(
+    source: &dyn SectorSource,
+    at: u64,
+) -> Result<T, Error> {
+    let len = source.len();
+    let beyond = || damaged(format!("a header at {at} goes beyond its end at {len}"));
+    let size = size_of::<T>();
+    at.checked_add(size as u64).filter(|end| *end <= len).ok_or_else(beyond)?;
+    let mut bytes = vec![0; size];
     source.read_at(at, &mut bytes)?;
-    Ok(bytes)
+    T::read_from_bytes(&bytes).map_err(|_| beyond())
 }
 
 impl Reader<'_> {
-    /// A field of at most 8 bytes.
-    fn number(&self, field: &[u8]) -> u64 {
-        let digit = |number: u64, byte: &u8| (number << 8) | u64::from(*byte);
-        if self.little { field.iter().rev().fold(0, digit) } else { field.iter().fold(0, digit) }
-    }
-
-    fn modinfo(&self) -> Result<Vec<u8>, Error> {
-        let table = self.table()?;
+    fn modinfo(&self, table: &Table) -> Result<Vec<u8>, Error> {
         let entries = self.bytes("the section table", table.offset, table.count * table.size)?;
         // OK to cast: two bytes.
         let entries: Vec<Section> =
@@ -119,28 +103,27 @@ impl Reader<'_> {
         self.bytes("the section .modinfo", found.offset, found.size)
     }
 
-    fn table(&self) -> Result<Table, Error> {
-        let no = || damaged("its header cannot be read");
-        let (table, least) = if self.wide {
-            let bytes: [u8; size_of::<Header64>()] = part(self.source, 0)?;
-            let header = Header64::read_from_bytes(&bytes).map_err(|_| no())?;
+    /// e_type, e_machine, and where sections are described.
+    fn header(&self) -> Result<(u16, u16, Table), Error> {
+        let behind = size_of::<Ident>() as u64;
+        let (kind, machine, table, least) = if self.wide {
+            let header: Header64 = part(self.source, behind)?;
             let table = Table {
-                offset: self.number(&header.sections),
-                count: self.number(&header.section_count),
-                size: self.number(&header.section_size),
-                names: self.number(&header.names),
+                offset: header.sections.get(),
+                count: header.section_count.get().into(),
+                size: header.section_len.get().into(),
+                names: header.names.get().into(),
             };
-            (table, size_of::<Section64>())
+            (header.kind, header.machine, table, size_of::<Section64>())
         } else {
-            let bytes: [u8; size_of::<Header32>()] = part(self.source, 0)?;
-            let header = Header32::read_from_bytes(&bytes).map_err(|_| no())?;
+            let header: Header32 = part(self.source, behind)?;
             let table = Table {
-                offset: self.number(&header.sections),
-                count: self.number(&header.section_count),
-                size: self.number(&header.section_size),
-                names: self.number(&header.names),
+                offset: header.sections.get().into(),
+                count: header.section_count.get().into(),
+                size: header.section_len.get().into(),
+                names: header.names.get().into(),
             };
-            (table, size_of::<Section32>())
+            (header.kind, header.machine, table, size_of::<Section32>())
         };
         if table.size < least as u64 || table.count == 0 {
             let (count, size) = (table.count, table.size);
@@ -148,23 +131,23 @@ impl Reader<'_> {
                 format!("it has {count} sections described in {size} bytes each, not {least}");
             return Err(damaged(what));
         }
-        Ok(table)
+        Ok((kind.get(), machine.get(), table))
     }
 
     fn section(&self, row: &[u8]) -> Option<Section> {
         Some(if self.wide {
             let (section, _) = Section64::read_from_prefix(row).ok()?;
             Section {
-                name: self.number(&section.name),
-                offset: self.number(&section.offset),
-                size: self.number(&section.size),
+                name: section.name.get(),
+                offset: section.offset.get(),
+                size: section.len.get(),
             }
         } else {
             let (section, _) = Section32::read_from_prefix(row).ok()?;
             Section {
-                name: self.number(&section.name),
-                offset: self.number(&section.offset),
-                size: self.number(&section.size),
+                name: section.name.get(),
+                offset: section.offset.get().into(),
+                size: section.len.get().into(),
             }
         })
     }

@@ -8,7 +8,6 @@
 mod elf;
 mod info;
 mod kernel;
-mod ondisk;
 mod pattern;
 mod place;
 mod select;

@@ -7,12 +7,12 @@ use std::mem::size_of;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::ondisk::{
+use super::{LARGEST, Machine, refused};
+use crate::engine::base::elf::{
     CLASS_32, CLASS_64, EXECUTABLE, Header32, Header64, Ident, LITTLE_ENDIAN, LOAD, MACHINE_386,
     MACHINE_X86_64, MAGIC, OBJECT, PROGBITS, STRTAB, SYMTAB, Section32, Section64, Segment32,
     Segment64, Symbol32, Symbol64,
 };
-use super::{LARGEST, Machine, refused};
 use crate::engine::base::{Error, Extent, SectorSource};
 
 /// Symbols that are read at once.

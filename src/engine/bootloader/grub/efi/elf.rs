@@ -5,9 +5,10 @@
 
 use zerocopy::FromBytes;
 
-use super::ondisk::{
-    ABSOLUTE, ALLOC, ELF64, EXEC, Header, NOBITS, R_64, R_NONE, R_PC32, R_PLT32, REL, RELA,
-    RELOCATABLE, Rela, SYMTAB, Section, Symbol, UNDEFINED, X86_64,
+use super::ondisk::{R_64, R_NONE, R_PC32, R_PLT32};
+use crate::engine::base::elf::{
+    ABSOLUTE, ALLOC, CLASS_64, EXEC, Header64, Ident, LITTLE_ENDIAN, MACHINE_X86_64, MAGIC, NOBITS,
+    REL, RELA, RELOCATABLE, Rela64, SYMTAB, Section64, Symbol64, UNDEFINED,
 };
 use crate::engine::base::{Error, Kind};
 
@@ -30,7 +31,7 @@ pub(super) struct Kernel {
 
 struct File<'a> {
     bytes: &'a [u8],
-    sections: Vec<Section>,
+    sections: Vec<Section64>,
     /// The address of each section that lies in memory.
     addresses: Vec<Option<u64>>,
 }
@@ -42,7 +43,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<Kernel, Error> {
     let mut image = vec![0; index(end - PAGE)?];
     for (section, address) in file.sections.iter().zip(&file.addresses) {
         let Some(address) = address.filter(|_| section.kind.get() != NOBITS) else { continue };
-        let from = file.slice(section.offset.get(), section.size.get())?;
+        let from = file.slice(section.offset.get(), section.len.get())?;
         let into = index(address - PAGE)?;
         let into = image.get_mut(into..into + from.len());
         into.ok_or_else(|| bad("a section lies outside of the image"))?.copy_from_slice(from);
@@ -55,18 +56,21 @@ pub(super) fn load(bytes: &[u8]) -> Result<Kernel, Error> {
     Ok(Kernel { image, code: code - PAGE, moves })
 }
 
-fn sections(bytes: &[u8]) -> Result<Vec<Section>, Error> {
-    let (header, _) = Header::read_from_prefix(bytes).map_err(|_| bad("it has no ELF header"))?;
-    let right = header.ident.starts_with(&ELF64)
+fn sections(bytes: &[u8]) -> Result<Vec<Section64>, Error> {
+    let none = || bad("it has no ELF header");
+    let (ident, rest) = Ident::read_from_prefix(bytes).map_err(|_| none())?;
+    let (header, _) = Header64::read_from_prefix(rest).map_err(|_| none())?;
+    let right = (ident.magic, ident.class, ident.data) == (MAGIC, CLASS_64, LITTLE_ENDIAN)
         && header.kind.get() == RELOCATABLE
-        && header.machine.get() == X86_64
-        && usize::from(header.section_len.get()) == size_of::<Section>();
+        && header.machine.get() == MACHINE_X86_64
+        && usize::from(header.section_len.get()) == size_of::<Section64>();
     if !right {
         return Err(bad("it is no relocatable ELF file of 64 bits for x86-64"));
     }
-    let table = usize::try_from(header.sections_at.get()).ok().and_then(|at| bytes.get(at..));
-    let count = usize::from(header.sections.get());
-    let found = table.and_then(|table| <[Section]>::ref_from_prefix_with_elems(table, count).ok());
+    let table = usize::try_from(header.sections.get()).ok().and_then(|at| bytes.get(at..));
+    let count = usize::from(header.section_count.get());
+    let found =
+        table.and_then(|table| <[Section64]>::ref_from_prefix_with_elems(table, count).ok());
     let (found, _) = found.ok_or_else(|| bad("its section table is cut off"))?;
     Ok(found.to_vec())
 }
@@ -78,13 +82,14 @@ impl<'a> File<'a> {
         self.addresses = vec![None; self.sections.len()];
         let mut at = PAGE;
         let mut ends = [0; 2];
-        for (end, exec) in ends.iter_mut().zip([EXEC, 0]) {
+        let (alloc, exec) = (u64::from(ALLOC), u64::from(EXEC));
+        for (end, code) in ends.iter_mut().zip([exec, 0]) {
             for (section, address) in self.sections.iter().zip(&mut self.addresses) {
-                if section.flags.get() & (ALLOC | EXEC) != ALLOC | exec {
+                if section.flags.get() & (alloc | exec) != alloc | code {
                     continue;
                 }
                 let align = section.align.get().max(1);
-                let size = section.size.get();
+                let size = section.len.get();
                 if !align.is_power_of_two() || align > PAGE || size > LARGEST {
                     return Err(bad("a section has an alignment or a size that is not sane"));
                 }
@@ -110,7 +115,7 @@ impl<'a> File<'a> {
 
     fn relocate(
         &self,
-        section: &Section,
+        section: &Section64,
         image: &mut [u8],
         moves: &mut Vec<u64>,
         left: &mut usize,
@@ -123,11 +128,11 @@ impl<'a> File<'a> {
         let symbols = self.sections.get(section.link.get() as usize);
         let symbols = symbols.filter(|symbols| symbols.kind.get() == SYMTAB);
         let symbols = symbols.ok_or_else(|| bad("relocations have no symbol table"))?;
-        let symbols = self.slice(symbols.offset.get(), symbols.size.get())?;
-        let symbols = <[Symbol]>::ref_from_bytes(symbols)
+        let symbols = self.slice(symbols.offset.get(), symbols.len.get())?;
+        let symbols = <[Symbol64]>::ref_from_bytes(symbols)
             .map_err(|_| bad("its symbol table has a broken length"))?;
-        let relocations = self.slice(section.offset.get(), section.size.get())?;
-        let relocations = <[Rela]>::ref_from_bytes(relocations)
+        let relocations = self.slice(section.offset.get(), section.len.get())?;
+        let relocations = <[Rela64]>::ref_from_bytes(relocations)
             .map_err(|_| bad("a relocation table has a broken length"))?;
         *left = left.checked_sub(relocations.len()).ok_or_else(|| {
             bad(&format!("it has more relocations than fit {} bytes of memory", image.len()))
@@ -163,7 +168,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn value(&self, symbol: &Symbol) -> Result<u64, Error> {
+    fn value(&self, symbol: &Symbol64) -> Result<u64, Error> {
         let section = match symbol.section.get() {
             ABSOLUTE => return Ok(symbol.value.get()),
             // The first symbol of every table is empty; others would be of another file.
