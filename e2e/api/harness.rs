@@ -72,6 +72,15 @@ pub(crate) async fn uninstall(client: &Client) -> Api<CustomResourceDefinition> 
         Some(_) => Err("it is there".to_owned()),
     })
     .await;
+    // Its handler ends a moment later, and until then images can be listed.
+    let images: Api<Image> = Api::all(client.clone());
+    until("the definition is not served", async || {
+        match images.list(&kube::api::ListParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     definitions
 }
 

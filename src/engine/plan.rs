@@ -71,7 +71,7 @@ pub(super) fn plan(given: &Given<'_>, env: &Env<'_>) -> Result<Plan, Error> {
     let size = disk.size.map(|size| (size.0, Origin::new("spec.disk.size")));
     let empty = disk.partition_table == PartitionTable::None && disk.partitions.is_empty();
     if products.is_empty() && size.is_none() && empty {
-        let message = "nothing to build: add boot, disk.partitions, or disk.size for an empty disk";
+        let message = "nothing to build: add boot.sector, disk.partitions, iso, or disk.size for an empty disk";
         return Err(Error::new(Kind::Document, message).at(&Origin::new("spec")));
     }
     let (ids, mut trees) = trees(disk, given, env)?;
