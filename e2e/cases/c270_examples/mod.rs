@@ -51,8 +51,8 @@ struct Applied {
     desks: BTreeMap<&'static str, tempfile::TempDir>,
 }
 
-/// The claim `inputs`, with what `examples/inputs/make` and `examples/inputs/debian` put there, and
-/// where the host sees it.
+/// The claim `inputs`, with what `examples/inputs/make` and `examples/inputs/debian` make, and where
+/// the host sees it.
 async fn inputs(space: &Space) -> PathBuf {
     let claim = json!({
         "metadata": {"name": "inputs"},
@@ -70,9 +70,13 @@ async fn inputs(space: &Space) -> PathBuf {
     })
     .await;
     let volume = mount(space, "inputs");
-    for script in ["make", "debian"] {
-        run(&format!("{EXAMPLES}/inputs/{script}"), &[volume.to_str().unwrap()]);
+    run(&format!("{EXAMPLES}/inputs/make"), &[volume.to_str().unwrap()]);
+    // Fetched by `e2e/run`.
+    let debian = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian");
+    for file in ["linux.deb", "vmlinuz", "busybox.deb"] {
+        fs_err::copy(debian.join(file), volume.join(file)).unwrap();
     }
+    run("chmod", &["-R", "a+rX", volume.to_str().unwrap()]);
     let from = format!("--from-file={EXAMPLES}/inputs/cidata");
     kubectl(&["-n", &space.namespace, "create", "configmap", "cidata", &from]);
     volume
