@@ -47,7 +47,10 @@ fn an_app_starts_without_a_network_and_its_zeroed_image_does_not() {
 fn the_program_is_small_static_and_knows_no_directory() {
     let program = fs_err::read(&parts().0).unwrap();
     println!("vmimage-init: {} bytes", program.len());
-    assert!(program.len() < 1 << 20);
+    // Where Rust has no musl, this machine's own C library is linked: see e2e/init/build.
+    let musl = parts().0.to_string_lossy().contains("-unknown-linux-musl/");
+    let most = if musl { 1 << 20 } else { 2 << 20 };
+    assert!(program.len() < most, "musl: {musl}");
     // No PT_INTERP (3) among the program headers of this ELF64 file.
     let number = |at: usize, length: usize| {
         let mut bytes = [0; 8];
