@@ -125,7 +125,9 @@ async fn tinyboot(applied: &Applied) {
     let config = digest("app: config", b"{\"greeting\": \"hello\"}\n");
     let seen = digest("app: test i-1", &user);
     let expected = ["app: eth0 has 10.0.2.15/24", &config, &seen, "app: tinyboot, start 1"];
-    let words = ["--from", "raw", "--cd", "--firmware", "uefi", "--nic", "virtio", "--"];
+    // Debian's cloud kernel knows no SATA.
+    let words = ["--from", "raw", "--cd", "--bus", "virtio-scsi", "--firmware", "uefi"];
+    let words = [&words[..], &["--nic", "virtio", "--"]].concat();
     let (seed, data) = (drive(&seed), drive(&data));
     let drives = ["-drive", &seed, "-drive", &data];
     says("tinyboot", &expected, &[&[path(&disc)], &words[..], &drives].concat());
