@@ -57,12 +57,10 @@ fn boot_assets(made: &Made<'_>) -> Vec<BootAssetsEntry> {
     entries.collect()
 }
 
-/// The writers whose bytes are in the outputs, in the order of the table.
+/// The writers whose bytes are in the media, and those of the outputs, in the order of the table.
 fn writers(image: &VMImage, used: &[&str]) -> Vec<WriterEntry> {
-    let sector = image.spec.boot.as_ref().is_some_and(|boot| boot.sector.is_some());
-    let table = hash::WRITERS.into_iter().filter(|(name, _)| match *name {
-        "sector" => sector,
-        name => used.contains(&name),
-    });
+    let media = hash::used(&image.spec);
+    let table = hash::WRITERS.into_iter();
+    let table = table.filter(|(name, _)| media.contains(name) || used.contains(name));
     table.map(|(name, version)| WriterEntry { name: name.to_owned(), version }).collect()
 }

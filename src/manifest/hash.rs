@@ -168,7 +168,8 @@ fn remove(whole: &mut Value, path: &FieldPath) {
 }
 
 /// The writers whose bytes are on the media of `spec`.
-fn used(spec: &Spec) -> BTreeSet<&'static str> {
+#[must_use]
+pub fn used(spec: &Spec) -> BTreeSet<&'static str> {
     let mut used = BTreeSet::new();
     let mut add = |name: &'static str, is: bool| {
         if is {

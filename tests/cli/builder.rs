@@ -196,6 +196,30 @@ fn hashes_that_differ_are_a_defect() {
     }
 }
 
+/// The controller's hash is over the files of its own image: those of another would be built instead.
+#[test]
+fn boot_assets_that_differ_are_named() {
+    let pod = Pod::new(&json!({
+        "boot": {"grub": {"entries": [{"title": "a", "commands": "halt"}]}},
+        "disk": {"size": "16Mi", "partitionTable": "MBR", "partitions": [
+            {"name": "root", "size": "8Mi", "mountPath": "/", "filesystem": {"type": "ext2"}}]},
+    }));
+    let other = format!("sha256:{}", "0".repeat(64));
+    let set = format!("grub/i386-pc={other}");
+    let arguments = [pod.arguments(), vec!["--boot-asset-digest".to_owned(), set]].concat();
+    let report = pod.failed(pod.desk.run(&arguments), Code::InvalidInput);
+    assert_eq!(report.field.as_deref(), Some("spec.boot"));
+    for part in ["boot assets grub/i386-pc", &other, "must run the same image"] {
+        assert!(report.message.contains(part), "{report:?}");
+    }
+    assert_eq!(pod.volume(), [""; 0]);
+    // With the digest that is told as the builder's it builds.
+    let here = report.message.split("image has ").nth(1).and_then(|rest| rest.split(',').next());
+    let set = format!("grub/i386-pc={}", here.unwrap());
+    let arguments = [pod.arguments(), vec!["--boot-asset-digest".to_owned(), set]].concat();
+    pod.succeeded(pod.desk.run(&arguments));
+}
+
 #[test]
 fn a_volume_with_other_content_is_left_alone() {
     let pod = Pod::hello();

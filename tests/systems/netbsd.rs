@@ -75,6 +75,10 @@ fn the_build_reports_what_became_of_the_drivers() {
     let kept = "NetBSD drivers kept: acpicpu, com (2), cpu, ioapic, isa, ld, mainbus (root), pcdisplay, \
                 pci, vioif, virtio, wsdisplay; disabled: audio, fdc, uhci, wd, wm";
     assert_eq!(kernel["notes"], serde_json::json!([kept]));
+    let writers = manifest["writers"].as_array().unwrap().iter().map(|one| one["name"].as_str());
+    let writers: Option<Vec<_>> = writers.collect();
+    let wanted = ["netbsd", "ext", "deviceSet", "fstab", "service", "raw"];
+    assert_eq!(writers.unwrap(), wanted, "whose bytes these are");
 }
 
 #[test]
