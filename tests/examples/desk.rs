@@ -47,9 +47,23 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "smolnb-ffs.cmdline",
         ],
     ),
+    (
+        "slim-direct",
+        &["slim-direct.raw", "slim-direct.vmlinuz", "slim-direct.initrd", "slim-direct.cmdline"],
+    ),
     ("slim-ext4", &["slim-ext4.raw", "slim-ext4.qcow2"]),
+    (
+        "slim-initrd",
+        &["slim-initrd.raw", "slim-initrd.vmlinuz", "slim-initrd.initrd", "slim-initrd.cmdline"],
+    ),
+    ("slim-isolinux", &["slim-isolinux.iso"]),
+    (
+        "slim-uefi",
+        &["slim-uefi.raw", "slim-uefi.qcow2", "slim-uefi.vmdk", "slim-uefi.vhd", "slim-uefi.vhdx"],
+    ),
     ("smolbsd", &["smolbsd.raw"]),
     ("squashfs", &["squashfs.raw"]),
+    ("tinyboot", &["tinyboot.iso"]),
     ("tinyboot-data", &["tinyboot-data.qcow2"]),
 ];
 
@@ -96,7 +110,25 @@ impl Desk {
         let mut command = desk.user(&[&path, &tmp, &mach]);
         command.args(["sh", make.to_str().unwrap(), volume.to_str().unwrap()]);
         desk.done(command);
+        desk.debian(&volume);
         desk
+    }
+
+    /// Debian's kernel and busybox into `volume`, and our init where a user puts it. Fetched and
+    /// built as who we are.
+    fn debian(&self, volume: &Path) {
+        let debian = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian");
+        tool::run("apt", &format!("{EXAMPLES}/inputs/debian"), &[debian.to_str().unwrap()]);
+        let init = tool::run("cargo", concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/init/build"), &[]);
+        let own = self.path("assets/init");
+        fs::create_dir_all(&own).unwrap();
+        let names = ["linux.deb", "vmlinuz", "busybox.deb"];
+        let inputs = names.map(|name| (debian.join(name), volume.join(name)));
+        let init = (PathBuf::from(init.trim()), own.join("vmimage-init.amd64"));
+        for (from, to) in inputs.into_iter().chain([init]) {
+            fs::copy(from, &to).unwrap();
+            open(&to, 0o644);
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -155,7 +187,7 @@ impl Desk {
         command.arg("--file").arg(self.path(&format!("examples/{example}.yaml")));
         let configured = self.path("examples/inputs/cidata");
         command.args(["--configmap", &format!("cidata={}", configured.display())]);
-        command.args(["--pvc", "inputs=volume"]);
+        command.args(["--pvc", "inputs=volume", "--boot-assets", "../assets"]);
         self.done(command);
     }
 }
