@@ -13,8 +13,8 @@ use fs_err as fs;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Operator, Space, Use, build_on_desk_with, case, condition, foreign, kubectl, mount, phase,
-    place, run, sha256sum, text, until,
+    Operator, Space, Use, build_on_desk_with, case, condition, foreign, kubectl, mount, place, run,
+    sha256sum, text, until,
 };
 use crate::with;
 
@@ -105,16 +105,7 @@ fn a_volume_is_read_and_left_alone() {
             eprintln!("266_volume is not run: the host must fill a volume");
             return;
         }
-        let claim = json!({"metadata": {"name": "inputs"}, "spec": {
-            "accessModes": ["ReadWriteOnce"], "storageClassName": "local-immediate",
-            "resources": {"requests": {"storage": "8Mi"}}}});
-        space.apply_object("PersistentVolumeClaim", claim).await;
-        until("the claim inputs is bound", async || {
-            let claim = space.find("PersistentVolumeClaim", "inputs").await.unwrap();
-            if phase(&claim) == "Bound" { Ok(()) } else { Err(phase(&claim)) }
-        })
-        .await;
-        let volume = mount(&space, "inputs");
+        let volume = space.inputs("8Mi").await;
         let digest = layout(&volume);
         fs::write(volume.join("file"), "on a volume").unwrap();
         fs::set_permissions(volume.join("file"), Permissions::from_mode(0o644)).unwrap();

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Space, Use, build_on_desk_with, case, foreign, mount, name, phase, place, run, sha256sum, text,
-    until,
+    Space, Use, build_on_desk_with, case, foreign, mount, name, place, run, sha256sum, text,
 };
 use crate::with;
 
@@ -34,16 +33,7 @@ struct Inputs {
 
 impl Inputs {
     async fn make(space: &Space) -> Self {
-        let claim = json!({"metadata": {"name": "inputs"}, "spec": {
-            "accessModes": ["ReadWriteOnce"], "storageClassName": "local-immediate",
-            "resources": {"requests": {"storage": "64Mi"}}}});
-        space.apply_object("PersistentVolumeClaim", claim).await;
-        until("the claim inputs is bound", async || {
-            let claim = space.find("PersistentVolumeClaim", "inputs").await.unwrap();
-            if phase(&claim) == "Bound" { Ok(()) } else { Err(phase(&claim)) }
-        })
-        .await;
-        let volume = mount(space, "inputs");
+        let volume = space.inputs("64Mi").await;
         let guest = run(GUEST, &[]);
         let kernel = Path::new(guest.trim()).join("vmlinuz");
         let put = |from: &Path, to: &str| {

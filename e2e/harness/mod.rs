@@ -17,7 +17,7 @@ pub(crate) use host::{
     boots, build_on_desk, build_on_desk_with, foreign, kubectl, mount, run, sha256sum, try_kubectl,
 };
 pub(crate) use memory::use_up_memory;
-pub(crate) use objects::{annotation, condition, name, phase, place, reason_of, text, uid};
+pub(crate) use objects::{annotation, condition, name, place, reason_of, text, uid};
 pub(crate) use operator::{Operator, in_cluster, metric, scale};
 pub(crate) use space::{Space, Use, case};
 pub(crate) use wait::{until, within};

@@ -3,6 +3,7 @@
 //! Invariant: a case that needs the operator to itself has it; cases never share a namespace.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::host::mount;
 use super::objects::{annotation, name, reason_of, resource, summary};
 use super::wait::{until, within};
 use super::{dump, objects};
@@ -120,6 +122,21 @@ impl Space {
         let done =
             self.api(kind).patch(object, &PatchParams::default(), &Patch::Merge(&patch)).await;
         json(done.unwrap_or_else(|e| panic!("patching {kind} {object} with {patch}: {e}")))
+    }
+
+    /// The claim `inputs` with so much room, bound; where the host sees its volume.
+    pub(crate) async fn inputs(&self, room: &str) -> PathBuf {
+        let claim = json!({"metadata": {"name": "inputs"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "local-immediate",
+            "resources": {"requests": {"storage": room}}}});
+        self.apply_object("PersistentVolumeClaim", claim).await;
+        until("the claim inputs is bound", async || {
+            let claim = self.find("PersistentVolumeClaim", "inputs").await.unwrap();
+            let phase = objects::phase(&claim);
+            if phase == "Bound" { Ok(()) } else { Err(phase) }
+        })
+        .await;
+        mount(self, "inputs")
     }
 
     /// `kubectl patch --subresource status --type merge`.

@@ -110,9 +110,27 @@ fn tree(plain: bool) -> Tree {
     tree
 }
 
+/// The bytes of a filesystem with this tree.
+pub(crate) fn rendered(params: &Params, tree: Tree, room: Room, sector: u64) -> Vec<u8> {
+    let scratch = Scratch::new(&std::env::temp_dir(), 1 << 30);
+    let request = Request {
+        tree: Arc::new(tree),
+        identity: Identity { label: None, uuid: None, seed: Uuid::from_u128(7) },
+        room,
+        time: Time::default(),
+        sector,
+        scratch: &scratch,
+        work: Work { threads: 1, progress: &Silent },
+    };
+    let planned = filesystem::plan(params, &request).expect("our writer plans its own seeds");
+    let len = planned.len();
+    let extents = vec![Extent::new(0, len).expect("an image is not empty")];
+    let image = planned.render(&Placement { extents, medium: len, volume: 0 }).expect("rendered");
+    crate::all(image.as_ref())
+}
+
 /// The image of one kind, small.
 fn made(params: &Params) -> Seed {
-    let scratch = Scratch::new(&std::env::temp_dir(), 1 << 30);
     let plain = matches!(params, Params::Fat(_))
         || matches!(params, Params::Iso9660(iso) if !iso.rock_ridge);
     // A swap area has no files.
@@ -124,21 +142,8 @@ fn made(params: &Params) -> Seed {
         Params::Swap(_) => Room::Exactly(64 << 10),
         _ => Room::Fit { percent: 0, bytes: 0 },
     };
-    let request = Request {
-        tree: Arc::new(tree),
-        identity: Identity { label: None, uuid: None, seed: Uuid::from_u128(7) },
-        room,
-        time: Time::default(),
-        sector: if matches!(params, Params::Iso9660(_)) { 2048 } else { 512 },
-        scratch: &scratch,
-        work: Work { threads: 1, progress: &Silent },
-    };
-    let planned = filesystem::plan(params, &request).expect("our writer plans its own seeds");
-    let len = planned.len();
-    let extents = vec![Extent::new(0, len).expect("an image is not empty")];
-    let image = planned.render(&Placement { extents, medium: len, volume: 0 }).expect("rendered");
-    let mut bytes = vec![0; usize::try_from(len).expect("a small image")];
-    image.read_at(0, &mut bytes).expect("what was rendered is read");
+    let sector = if matches!(params, Params::Iso9660(_)) { 2048 } else { 512 };
+    let bytes = rendered(params, tree, room, sector);
     Seed::new(bytes, matches!(params, Params::Btrfs(_)))
 }
 

@@ -6,17 +6,14 @@
 use std::sync::{Arc, OnceLock};
 
 use arbitrary::{Arbitrary, Unstructured};
-use uuid::Uuid;
 use vmimage::engine::base::tree::{Kind, Meta, Missing, Time, Tree, TreePath};
-use vmimage::engine::base::{
-    ByteSource, Content, Extent, Origin, Placement, Scratch, SectorSource, Silent, Work,
-};
+use vmimage::engine::base::{ByteSource, Content, Extent, Origin, SectorSource};
 use vmimage::engine::filesystem::iso9660::{self, BootEntry, BootImage, Emulation, Platform};
-use vmimage::engine::filesystem::{self, Identity, Params, Request, Room, fat};
+use vmimage::engine::filesystem::{Params, Room, fat};
 use vmimage::engine::format::FormatName;
 use vmimage::engine::partition::{self, MbrSlot, Place};
 
-use crate::filesystem::{Seed, place};
+use crate::filesystem::{Seed, place, rendered};
 use crate::{Broken, Case, Edit, loaders, made};
 
 /// Where the partition of a disk begins: the gap before it holds GRUB's core.
@@ -112,21 +109,7 @@ fn tree(files: Vec<(&str, Vec<u8>)>) -> Tree {
 
 /// The bytes of a filesystem with all of `files`.
 fn volume(params: &Params, sector: u64) -> Vec<u8> {
-    let scratch = Scratch::new(&std::env::temp_dir(), 1 << 30);
-    let request = Request {
-        tree: Arc::new(tree(files())),
-        identity: Identity { label: None, uuid: None, seed: Uuid::from_u128(7) },
-        room: Room::Fit { percent: 0, bytes: 0 },
-        time: Time::default(),
-        sector,
-        scratch: &scratch,
-        work: Work { threads: 1, progress: &Silent },
-    };
-    let planned = filesystem::plan(params, &request).expect("our writer plans its own seeds");
-    let len = planned.len();
-    let extents = vec![Extent::new(0, len).expect("an image is not empty")];
-    let image = planned.render(&Placement { extents, medium: len, volume: 0 }).expect("rendered");
-    crate::all(image.as_ref())
+    rendered(params, tree(files()), Room::Fit { percent: 0, bytes: 0 }, sector)
 }
 
 /// A disk with GRUB for BIOS and one FAT partition, the active one.

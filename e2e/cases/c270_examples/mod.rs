@@ -7,11 +7,11 @@ mod systems;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::{
     Space, Use, build_on_desk_with, case, foreign, kubectl, mount, name, place, run, sha256sum,
-    text, until,
+    text,
 };
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
@@ -54,22 +54,7 @@ struct Applied {
 /// The claim `inputs`, with what `examples/inputs/make` and `examples/inputs/debian` make, and where
 /// the host sees it.
 async fn inputs(space: &Space) -> PathBuf {
-    let claim = json!({
-        "metadata": {"name": "inputs"},
-        "spec": {
-            "storageClassName": "local-immediate",
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "192Mi"}},
-        },
-    });
-    space.apply_object("PersistentVolumeClaim", claim).await;
-    until("the claim inputs is bound", async || {
-        let claim = space.find("PersistentVolumeClaim", "inputs").await.unwrap();
-        let phase = text(&claim, "/status/phase");
-        if phase == "Bound" { Ok(()) } else { Err(phase) }
-    })
-    .await;
-    let volume = mount(space, "inputs");
+    let volume = space.inputs("192Mi").await;
     run(&format!("{EXAMPLES}/inputs/make"), &[volume.to_str().unwrap()]);
     // Fetched by `e2e/run`.
     let debian = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian");
