@@ -207,21 +207,10 @@ pub(super) fn toleration() -> Value {
 
 /// The rules over the whole spec: combinations that no machine can boot or no writer can make.
 pub(super) fn spec() -> Value {
-    const MIB: &str = "1048576";
-    let size = "quantity(string(has(self.disk) && has(self.disk.size) ? self.disk.size : 512))";
     let disk = "(has(self.disk) || (has(self.boot) && has(self.boot.sector)))";
     let open_disk = "(has(self.disk) && !has(self.disk.size) && has(self.disk.partitions) && size(self.disk.partitions) > 0)";
     let open_iso = "(has(self.iso) && !has(self.iso.size))";
-    let request = "quantity(string(p.pvc.request))";
-    let cluster = "quantity(string(f.qcow2.clusterSize))";
-    // As texts: a number made into a text has no bound that the API server knows.
-    let clusters = (9..=21).map(|bits| format!("{}: '{}'", 1u64 << bits, 1u64 << (2 * bits + 19)));
-    let clusters = clusters.collect::<Vec<_>>().join(", ");
-    let types: Vec<_> = LARGEST.iter().map(|(kind, _)| kind.as_str()).collect();
-    let types = types.join("', '");
-    let limits = LARGEST.iter().map(|(kind, limit)| format!("'{}': '{limit}'", kind.as_str()));
-    let limits = limits.collect::<Vec<_>>().join(", ");
-    json!([
+    let rules = json!([
         {
             "rule": "!(has(self.boot) && has(self.boot.sector)) || self.architecture != 'arm64'",
             "message": message::ARM,
@@ -265,17 +254,36 @@ pub(super) fn spec() -> Value {
             "rule": "self.architecture != 'arm64' || !has(self.machine) || !has(self.machine.firmware) || self.machine.firmware != 'bios'",
             "message": message::ARM_FIRMWARE,
         },
-        {
+    ]);
+    let rules = rules.as_array().cloned().unwrap_or_default();
+    Value::Array(rules.into_iter().chain(sizes()).collect())
+}
+
+/// The rules of sizes: what formats hold, and what is asked for.
+fn sizes() -> Vec<Value> {
+    const MIB: &str = "1048576";
+    let size = "quantity(string(has(self.disk) && has(self.disk.size) ? self.disk.size : 512))";
+    let request = "quantity(string(p.pvc.request))";
+    let cluster = "quantity(string(f.qcow2.clusterSize))";
+    // As texts: a number made into a text has no bound that the API server knows.
+    let clusters = (9..=21).map(|bits| format!("{}: '{}'", 1u64 << bits, 1u64 << (2 * bits + 19)));
+    let clusters = clusters.collect::<Vec<_>>().join(", ");
+    let types: Vec<_> = LARGEST.iter().map(|(kind, _)| kind.as_str()).collect();
+    let types = types.join("', '");
+    let limits = LARGEST.iter().map(|(kind, limit)| format!("'{}': '{limit}'", kind.as_str()));
+    let limits = limits.collect::<Vec<_>>().join(", ");
+    vec![
+        json!({
             "rule": format!("!(has(self.disk) && has(self.disk.size)) || self.formats.all(f, f.type != 'qcow2' || (has(f.qcow2) && has(f.qcow2.clusterSize) ? !{cluster}.isInteger() || !({cluster}.asInteger() in {{{clusters}}}) || {size}.compareTo(quantity({{{clusters}}}[{cluster}.asInteger()])) <= 0 : {size}.compareTo(quantity('2Pi')) <= 0))"),
             "message": message::LARGEST_QCOW2,
-        },
-        {
+        }),
+        json!({
             "rule": format!("!(has(self.disk) && has(self.disk.size)) || self.formats.all(f, !(f.type in ['{types}']) || {size}.compareTo(quantity({{{limits}}}[f.type])) <= 0)"),
             "message": message::LARGEST_OTHER,
-        },
-        {
+        }),
+        json!({
             "rule": format!("!has(self.publish) || self.publish.all(p, !has(p.pvc) || !has(p.pvc.request) || ({request}.isInteger() && {size}.isInteger() ? {request}.asInteger() >= ({size}.asInteger() + {MIB} - 1) / {MIB} * {MIB} : {request}.compareTo({size}) >= 0))"),
             "message": message::REQUEST,
-        },
-    ])
+        }),
+    ]
 }
