@@ -87,7 +87,7 @@ impl Tables {
     }
 }
 
-/// Bytes of the L1 table, at least one entry so that it has a place of its own.
+/// Bytes of the L1 table. An empty disk has none, and no place for one.
 pub(super) fn l1_bytes(geometry: Geometry) -> u64 {
-    geometry.l1_entries().max(1) * ENTRY
+    geometry.l1_entries() * ENTRY
 }

@@ -84,7 +84,10 @@ impl<'a> Writer<'a> {
     ) -> Result<Self, Error> {
         let mut alloc = Alloc::new(geometry, sink);
         alloc.clusters(1)?; // the header
-        let l1_offset = alloc.clusters(geometry.clusters_of(l1_bytes(geometry)))?;
+        let l1_offset = match geometry.clusters_of(l1_bytes(geometry)) {
+            0 => 0, // an empty disk has no table: qemu-img, too, writes 0
+            clusters => alloc.clusters(clusters)?,
+        };
         let tables = Tables::new(geometry);
         Ok(Self { geometry, params, sink, alloc, tables, l1_offset, mapped: 0, done: 0 })
     }
