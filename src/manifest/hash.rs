@@ -12,12 +12,12 @@ use sha2::{Digest as _, Sha256};
 use super::path::Segment;
 use super::types::{
     Architecture, BootFirmware, Compression, EfiImage, EfiStyle, Files, Format, FormatKind, Init,
-    PartitionTable, Preset, Provider, Pvc, Selection, Spec, Target, Wrap,
+    PartitionTable, Preset, Provider, Push, PushFormat, Pvc, Selection, Spec, Target, VolumeMode, Wrap,
 };
 use super::{FieldPath, source};
 
 /// The byte version of each writer: raised when its output changes for the same input.
-pub const WRITERS: [(&str, u32); 33] = [
+pub const WRITERS: [(&str, u32); 34] = [
     ("sector", 1),
     ("grub", 1),
     ("syslinux", 1),
@@ -51,6 +51,7 @@ pub const WRITERS: [(&str, u32); 33] = [
     ("gzip", 1),
     ("xz", 1),
     ("zstd", 1),
+    ("container", 1),
 ];
 
 /// Digests of inputs by the path of their field.
@@ -206,14 +207,43 @@ pub fn used(spec: &Spec) -> BTreeSet<&'static str> {
 #[must_use]
 pub fn target_hash(content_hash: &str, spec: &Spec, target: &Target) -> Option<String> {
     let files = target.files.as_ref().map(|files| files_hash(content_hash, spec, files));
-    target.pvc.as_ref().map(|pvc| pvc_hash(content_hash, pvc)).or(files)
+    let push = target.push().map(|push| push_hash(content_hash, target.kind(), push));
+    target.pvc.as_ref().map(|pvc| pvc_hash(content_hash, pvc)).or(files).or(push)
+}
+
+/// The targetHash of a container image: what it holds, and the names it has.
+fn push_hash(content_hash: &str, kind: &str, push: &Push) -> String {
+    let mut tags: Vec<_> = push.tags().collect();
+    tags.sort_unstable();
+    let format = match (push.format, kind) {
+        (Some(PushFormat::Raw), _) => Some("raw"),
+        (Some(PushFormat::Qcow2), _) | (None, "containerDisk") => Some("qcow2"),
+        (None, _) => None,
+    };
+    sha256(&json!({
+        "v": 1,
+        "content": content_hash,
+        "kind": kind,
+        "image": push.image,
+        "tags": tags,
+        "format": format.map(|name| json!({"type": name, "writer": writer(name)})),
+        "compression": push.compression,
+        "index": push.index,
+        "defaults": push.defaults,
+        "writer": writer("container"),
+    }))
 }
 
 /// The targetHash of a volume with a disk.
 #[must_use]
 pub fn pvc_hash(content_hash: &str, pvc: &Pvc) -> String {
-    let shape = [("format", json!({"type": "raw", "writer": writer("raw")}))];
-    volume_hash(content_hash, "pvc", pvc, shape)
+    let format = ("format", json!({"type": "raw", "writer": writer("raw")}));
+    match pvc.volume_mode {
+        VolumeMode::Filesystem => volume_hash(content_hash, "pvc", pvc, [format]),
+        VolumeMode::Block => {
+            volume_hash(content_hash, "pvc", pvc, [format, ("volumeMode", json!("Block"))])
+        }
+    }
 }
 
 /// The targetHash of a directory with the files of all formats.

@@ -24,7 +24,8 @@ pub(in super::super) const SECTOR: &str = "sector needs exactly one of: message,
 pub(in super::super) const SOURCE: &str =
     "source needs exactly one of: inline, configMapKeyRef, secretKeyRef, pvc, http, oci, file";
 pub(in super::super) const INLINE: &str = "inline needs exactly one of: text, base64";
-pub(in super::super) const TARGET: &str = "a publish entry needs exactly one of: pvc, files";
+pub(in super::super) const TARGET: &str = 
+    "a publish entry needs exactly one of: pvc, files, containerDisk, kernelBoot";
 pub(in super::super) const FILE: &str = "source.file works on a desk only; in a cluster use inline, configMapKeyRef, secretKeyRef, pvc, http or oci";
 pub(in super::super) const ARM: &str =
     "boot.sector is a BIOS program for x86; arm64 has no BIOS: use architecture amd64 or i386";
@@ -59,6 +60,21 @@ pub(in super::super) const FORMAT_NAMES: &str =
     "every format needs its own name (when none is given, it is made of type and wrap)";
 pub(in super::super) const CLAIM_NAMES: &str =
     "two entries cannot share one claim: every pvc.name may be used once";
+pub(in super::super) const OWN_KEYS: &str = "keys of kubernetes.io, k8s.io, kubevirt.io and vmimage.dev are set by the operators that own them: use a prefix of your own";
+pub(in super::super) const LABEL_KEYS: &str = "a key has at most 63 characters after an optional prefix such as example.com/: letters, digits, -, _ and . with a letter or digit at both ends";
+pub(in super::super) const DATA_VOLUME_NAME: &str =
+    "dataVolume needs pvc.name: a DataVolume has the name of its claim";
+pub(in super::super) const FILES_CLAIM: &str = "volumeMode, defaults, dataVolume and dataSource are about a disk: a directory of files has none of them";
+pub(in super::super) const DATA_SOURCES: &str =
+    "two entries cannot share one DataSource: every dataSource.name may be used once";
+pub(in super::super) const IMAGE_TAGS: &str =
+    "two entries cannot share one tag: every image and tag may be used once";
+pub(in super::super) const KERNEL_BOOT: &str =
+    "kernelBoot holds the kernel of boot.direct: add boot.direct";
+pub(in super::super) const KERNEL_BOOT_DEFAULTS: &str =
+    "KubeVirt takes defaults from disks only: leave them out of kernelBoot";
+pub(in super::super) const PUSH_DEFAULTS: &str =
+    "an image has no place for the kind of instance types and preferences: leave kind out";
 pub(in super::super) const POD_ACCESS: &str =
     "ReadWriteOncePod cannot be combined with other access modes";
 pub(in super::super) const SECTORS: &str =

@@ -8,12 +8,14 @@ mod boot;
 mod disk;
 mod filesystem;
 pub(super) mod message;
+mod publish;
 
 use serde_json::{Value, json};
 
 pub(super) use boot::boot;
 pub(super) use disk::{disk, partition};
 pub(super) use filesystem::{btrfs, ext, ffs, filesystem, squashfs, swap, vfat};
+pub(super) use publish::{access_modes, files, publish, pvc, target};
 
 use super::presets::{LARGEST, PRESETS, Rules, Setting};
 use super::types::FormatKind;
@@ -157,36 +159,6 @@ pub(super) fn formats() -> Value {
     }])
 }
 
-/// The rules over all targets.
-pub(super) fn publish() -> Value {
-    let name = |target: &str| {
-        format!(
-            "(has({target}.pvc) ? (has({target}.pvc.name) ? {target}.pvc.name : '') : has({target}.files) && has({target}.files.pvc) && has({target}.files.pvc.name) ? {target}.files.pvc.name : '')"
-        )
-    };
-    let (a, b) = (name("a"), name("b"));
-    json!([{
-        "rule": format!("self.all(a, {a} == '' || self.exists_one(b, {a} == {b}))"),
-        "message": message::CLAIM_NAMES,
-    }])
-}
-
-/// The rules of a `files` target.
-pub(super) fn files() -> Value {
-    json!([{
-        "rule": "!has(self.pvc) || !has(self.pvc.request) || quantity(string(self.pvc.request)).isGreaterThan(quantity('0'))",
-        "message": message::FILES_REQUEST,
-    }])
-}
-
-/// The rules of access modes.
-pub(super) fn access_modes() -> Value {
-    json!([{
-        "rule": "!self.exists(m, m == 'ReadWriteOncePod') || size(self) == 1",
-        "message": message::POD_ACCESS,
-    }])
-}
-
 /// The rules of a toleration: those of pods.
 pub(super) fn toleration() -> Value {
     json!([
@@ -243,8 +215,12 @@ pub(super) fn spec() -> Value {
             "message": message::OF_WITHOUT,
         },
         {
-            "rule": format!("!has(self.publish) || self.publish.all(p, has(p.pvc) ? has(p.pvc.request) || !({disk} ? {open_disk} : {open_iso}) : (has(p.files) && has(p.files.pvc) && has(p.files.pvc.request)) || !({open_disk} || {open_iso}))"),
+            "rule": format!("!has(self.publish) || self.publish.all(p, has(p.pvc) ? has(p.pvc.request) || !({disk} ? {open_disk} : {open_iso}) : !has(p.files) || (has(p.files.pvc) && has(p.files.pvc.request)) || !({open_disk} || {open_iso}))"),
             "message": message::FIT_REQUEST,
+        },
+        {
+            "rule": "!has(self.publish) || !self.publish.exists(p, has(p.kernelBoot)) || (has(self.boot) && has(self.boot.direct))",
+            "message": message::KERNEL_BOOT,
         },
         {
             "rule": "!has(self.machine) || !((has(self.machine.diskBus) && self.machine.diskBus == 'virtio') || (has(self.machine.nic) && self.machine.nic == 'virtio')) || !self.formats.exists(f, f.type == 'ova' && has(f.preset) && f.preset == 'vsphere')",

@@ -17,6 +17,7 @@ mod machine;
 mod options;
 mod publish;
 mod readonly;
+mod registry;
 mod scalar;
 mod script;
 mod source;
@@ -52,8 +53,12 @@ pub use options::{
     AdapterType, Compat, Compression, Ova, OvaManifest, Preallocation, Provider, Qcow2, Vagrant,
     Vdi, VdiSubformat, Vhd, VhdSizing, VhdSubformat, Vhdx, Vmdk, VmdkSubformat,
 };
-pub use publish::{AccessMode, Files, Pvc, Target};
+pub use publish::{
+    AccessMode, AnnotationValue, Create, DataSource, DataVolume, Files, LabelValue, OnDelete,
+    Previous, Pvc, Retain, Target, VolumeMode,
+};
 pub use readonly::{Erofs, ErofsCompression, Squashfs, SquashfsCompression};
+pub use registry::{DefaultReference, Defaults, LayerCompression, Push, PushFormat, Tag};
 pub use scalar::{Mode, Moment, Path};
 pub use script::{Script, ScriptSeconds};
 pub use source::{
