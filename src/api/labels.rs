@@ -44,6 +44,14 @@ pub const BUILD_HASH: &str = "vmimage.dev/build-hash";
 /// Annotation on a complete volume: the attempt that filled it.
 pub const ATTEMPT: &str = "vmimage.dev/attempt";
 
+/// Annotation on a claim: the labels and annotations that its document gave it, as JSON.
+pub const DRESS: &str = "vmimage.dev/dress";
+
+/// Label: the instance type that KubeVirt takes for machines of this disk.
+pub const DEFAULT_INSTANCETYPE: &str = "instancetype.kubevirt.io/default-instancetype";
+/// Label: the preference that KubeVirt takes for machines of this disk.
+pub const DEFAULT_PREFERENCE: &str = "instancetype.kubevirt.io/default-preference";
+
 /// The label selector of everything that the controller makes.
 #[must_use]
 pub fn selector() -> String {

@@ -6,12 +6,12 @@
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::observe::Wanted;
+use super::observe::{Dress, Wanted};
 use super::validate::{Accepted, Refusal, build_hash};
 use crate::api::status::{ResolvedInput, ResolvedInputs};
 use crate::api::{Image, Status, names};
 use crate::manifest::hash::InputDigests;
-use crate::manifest::types::Spec;
+use crate::manifest::types::{Retain, Spec};
 use crate::manifest::{FieldPath, source};
 use crate::report::MAX_DIGESTS;
 use crate::units::ByteSize;
@@ -84,6 +84,12 @@ impl Open {
             access_modes: Vec::new(),
             request: None,
             holds: ByteSize::bytes(0),
+            block: false,
+            retain: Retain::default(),
+            dress: Dress::default(),
+            data_volume: None,
+            data_source: None,
+            push: None,
         };
         let content_hash = self.key.clone();
         let resolved = InputDigests::new();

@@ -10,8 +10,11 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use serde::{Deserialize, Serialize};
+
 use super::compose::{STAGE, script_number};
 use crate::api::labels;
+use crate::manifest::types::{Create, Push, Retain};
 use crate::units::ByteSize;
 
 /// Everything that was seen of one image.
@@ -288,7 +291,12 @@ fn last_state(container: ContainerStatus) -> Option<State> {
 impl Wanted {
     /// Whether it is no target: inputs are to be looked at.
     pub(super) const fn only_looks(&self) -> bool {
-        self.claim.is_empty()
+        self.target.is_empty()
+    }
+
+    /// Whether what it asks for lies on a volume.
+    pub(super) const fn has_claim(&self) -> bool {
+        !self.claim.is_empty()
     }
 }
 
@@ -305,7 +313,7 @@ pub(super) struct Wanted {
     pub content_hash: String,
     /// Base name of everything made for it.
     pub base: String,
-    /// Name of its claim.
+    /// Name of its claim; empty where nothing of it lies on a volume.
     pub claim: String,
     /// The StorageClass it asks for; none for the default class.
     pub class: Option<String>,
@@ -315,4 +323,28 @@ pub(super) struct Wanted {
     pub request: Option<ByteSize>,
     /// What the volume is to hold, in whole MiB: the padded disk, or all files at their largest.
     pub holds: ByteSize,
+    /// Whether the volume is a block device.
+    pub block: bool,
+    /// How long volumes stay.
+    pub retain: Retain,
+    /// Labels and annotations of the claim beside our own.
+    pub dress: Dress,
+    /// The DataVolume of the claim, and whether we make it.
+    pub data_volume: Option<Create>,
+    /// The name of the DataSource that points at the claim.
+    pub data_source: Option<String>,
+    /// The container image, where it is one.
+    pub push: Option<Push>,
+}
+
+/// Labels and annotations that a document gives its claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Dress {
+    /// The labels, those that KubeVirt takes defaults from among them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }

@@ -2,12 +2,14 @@
 //!
 //! Pure. Invariant: what passes can be built; what does not is named by field.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest as _, Sha256};
 
 use super::config::Config;
-use super::observe::Wanted;
-use crate::api::{Image, names};
-use crate::manifest::types::{AccessMode, Spec, Target};
+use super::observe::{Dress, Wanted};
+use crate::api::{Image, labels, names};
+use crate::manifest::types::{AccessMode, Pvc, Spec, Target, VolumeMode};
 use crate::manifest::{check, disk_size, hash, parse, room};
 
 /// Volumes hold disks in whole MiB.
@@ -148,8 +150,7 @@ fn wanted(
     target: &Target,
     content_hash: &str,
 ) -> Result<Wanted, Refusal> {
-    let whole = (target.claim(), hash::target_hash(content_hash, spec, target));
-    let (Some(pvc), Some(target_hash)) = whole else {
+    let Some(target_hash) = hash::target_hash(content_hash, spec, target) else {
         return Err(Refusal::InvalidSpec(format!("target {} has no kind", target.name)));
     };
     let base = names::base(image.namespace(), image.name(), &target.name, &target_hash);
@@ -158,10 +159,13 @@ fn wanted(
         None => disk_size(spec).round_up(DISK_UNIT),
     };
     let holds = holds.map_err(|e| Refusal::InvalidSpec(format!("spec.disk.size: {e}")))?;
+    let none = Pvc::default();
+    let pvc = target.claim().unwrap_or(&none);
+    let claim = target.claim().map(|pvc| pvc.name.clone().unwrap_or_else(|| base.clone()));
     Ok(Wanted {
         target: target.name.clone(),
         kind: target.kind(),
-        claim: pvc.name.clone().unwrap_or_else(|| base.clone()),
+        claim: claim.unwrap_or_default(),
         target_hash,
         content_hash: content_hash.to_owned(),
         base,
@@ -169,7 +173,33 @@ fn wanted(
         access_modes: pvc.access_modes.iter().map(|mode| access_mode(*mode).to_owned()).collect(),
         request: pvc.request.map(|size| size.0),
         holds,
+        block: pvc.volume_mode == VolumeMode::Block,
+        retain: pvc.retain.clone(),
+        dress: dress(pvc),
+        data_volume: pvc.data_volume.as_ref().map(|volume| volume.create),
+        data_source: pvc.data_source.as_ref().map(|source| source.name.clone()),
+        push: target.push().cloned(),
     })
+}
+
+/// The labels and annotations that a document gives a claim.
+fn dress(pvc: &Pvc) -> Dress {
+    let mut labels: BTreeMap<String, String> =
+        pvc.labels.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
+    let defaults = [
+        (labels::DEFAULT_INSTANCETYPE, &pvc.defaults.instancetype),
+        (labels::DEFAULT_PREFERENCE, &pvc.defaults.preference),
+    ];
+    for (key, reference) in defaults {
+        let Some(reference) = reference else { continue };
+        labels.insert(key.to_owned(), reference.name.clone());
+        if let Some(kind) = &reference.kind {
+            labels.insert(format!("{key}-kind"), kind.clone());
+        }
+    }
+    let annotations = pvc.annotations.iter();
+    let annotations = annotations.map(|(key, value)| (key.clone(), value.0.clone())).collect();
+    Dress { labels, annotations }
 }
 
 const fn access_mode(mode: AccessMode) -> &'static str {
