@@ -119,19 +119,27 @@ pub struct TargetStatus {
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct Published {
-    /// The PersistentVolumeClaim that holds it.
+    /// The PersistentVolumeClaim or ContainerImage that holds it.
     #[serde(rename = "ref")]
     pub reference: Reference,
     /// SHA-256 of the bytes in the volume: `sha256sum disk.img` prints the same. Of files it is that
-    /// of `SHA256SUMS`, which has theirs.
+    /// of `SHA256SUMS`, which has theirs; of a container image that of its manifest.
     #[schemars(length(max = 71))]
     pub digest: String,
-    /// Number of the bytes in the volume: of the disk, or of all files.
+    /// Number of the bytes in the volume: of the disk, or of all files; of a container image its
+    /// layer's.
     pub size_bytes: i64,
     /// Hash of the content and what shapes this target.
     #[schemars(length(max = 64))]
     pub target_hash: String,
+    /// The annotation vmimage.dev/rebuild when a container image was pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub rebuild: Option<String>,
 }
+
+/// The kind of a reference to a container image, which is no object of the cluster.
+pub const IMAGE: &str = "ContainerImage";
 
 /// An object in the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -142,7 +150,7 @@ pub struct Reference {
     #[schemars(length(max = 63))]
     pub kind: String,
     /// The object's name.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 255))]
     pub name: String,
 }
 

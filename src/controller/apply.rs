@@ -80,6 +80,17 @@ impl Order<'_> {
                 let patch = claims.patch(&wanted.claim, &ours, &Patch::Apply(&marked)).await;
                 patch.map(drop).map_err(api(attempt))
             }
+            Action::Dress { wanted, claim_uid, before } => {
+                let change = Patch::Merge(compose::dressed(wanted, claim_uid, before));
+                let claims: Api<PersistentVolumeClaim> = self.api();
+                let attempt = || format!("labelling the claim {}", wanted.claim);
+                let ours = PatchParams::default();
+                claims.patch(&wanted.claim, &ours, &change).await.map(drop).map_err(api(attempt))
+            }
+            Action::Keep { wanted, digest, pod } => self.keep_manifest(wanted, pod, digest).await,
+            Action::DeleteManifest { base } => {
+                self.delete::<ConfigMap>(&names::manifest(base), None).await
+            }
             Action::DeleteJob { name, uid, document } => {
                 // The document first: a crash in between leaves the Job, which leads back here.
                 if let Some(document) = document {
@@ -100,8 +111,9 @@ impl Order<'_> {
             Some(Class::Found(name)) => Some(name.as_str()),
             Some(Class::Missing) | None => wanted.class.as_deref(),
         };
-        let needed = !wanted.only_looks();
-        if needed && !self.observed.volumes.iter().any(|volume| volume.id.name == wanted.claim) {
+        if wanted.has_claim()
+            && !self.observed.volumes.iter().any(|volume| volume.id.name == wanted.claim)
+        {
             self.create(compose::claim(self.image, wanted, class, &config.claims)?).await?;
         }
         self.create(compose::document(self.image, wanted, &self.accepted.resolved)).await?;

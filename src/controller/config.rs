@@ -58,13 +58,22 @@ pub struct ClaimRules {
 }
 
 impl ClaimRules {
+    /// The request for a Block volume of `class` that is to hold this (whole MiB): no filesystem takes
+    /// a part of it.
+    pub fn device(&self, holds: ByteSize, class: Option<&str>) -> ByteSize {
+        holds.max(self.floor(class))
+    }
+
+    fn floor(&self, class: Option<&str>) -> ByteSize {
+        let minimum = |name| self.class_minimum.get(name).copied().unwrap_or_default();
+        minimum(class.unwrap_or(ANY_CLASS)).max(minimum(ANY_CLASS))
+    }
+
     /// The request for a Filesystem volume of `class` that is to hold this (whole MiB).
     pub fn request(&self, holds: ByteSize, class: Option<&str>) -> Result<ByteSize, SizeOverflow> {
         let class = class.unwrap_or(ANY_CLASS);
         let overhead = self.class_overhead.get(class).copied().unwrap_or(0).max(self.overhead);
-        let minimum = |name| self.class_minimum.get(name).copied().unwrap_or_default();
-        let floor = minimum(class).max(minimum(ANY_CLASS));
-        Ok(holds.with_overhead(overhead)?.max(floor))
+        Ok(holds.with_overhead(overhead)?.max(self.floor(Some(class))))
     }
 }
 

@@ -15,6 +15,7 @@ use kube::{Resource, ResourceExt as _};
 
 use super::context::Context;
 use super::observe::{Attempt, Class, Observed, Phase, PodTruth, Volume, Wanted};
+use super::tags;
 use crate::api::{Image, labels};
 
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
@@ -26,7 +27,7 @@ pub(super) async fn dereference(
     context: &Context,
 ) -> Result<Observed, kube::Error> {
     let mut observed = cached(image, context);
-    for wanted in wanted {
+    for wanted in wanted.iter().filter(|wanted| wanted.has_claim()) {
         if observed.volumes.iter().any(|volume| volume.id.name == wanted.claim) {
             continue;
         }
@@ -41,6 +42,7 @@ pub(super) async fn dereference(
             place.insert(class(wanted.class.as_deref(), context).await?);
         }
     }
+    observed.rivals = tags::rivals(image, wanted, &context.caches.images);
     observed.refusals = refusals(image, &observed, context).await?;
     Ok(observed)
 }
@@ -55,6 +57,7 @@ fn cached(image: &Image, context: &Context) -> Observed {
         pods: ours(&caches.pods, image, |pod| PodTruth::from(pod)),
         classes: BTreeMap::new(),
         refusals: BTreeMap::new(),
+        rivals: BTreeMap::new(),
     }
 }
 

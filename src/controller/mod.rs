@@ -23,6 +23,7 @@ mod reconcile;
 mod run;
 mod scripts;
 mod status;
+mod tags;
 #[cfg(test)]
 mod testing;
 mod validate;

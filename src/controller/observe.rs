@@ -33,6 +33,17 @@ pub(super) struct Observed {
     pub classes: BTreeMap<String, Class>,
     /// Why Jobs without pods have none, by the Job's UID.
     pub refusals: BTreeMap<String, String>,
+    /// Older images that push to the same tag, by the target: `image:tag` and who does.
+    pub rivals: BTreeMap<String, Rival>,
+}
+
+/// An image that pushes where a target wants to push, and was there before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rival {
+    /// What both name: `image:tag`.
+    pub tag: String,
+    /// The other image: `namespace/name`.
+    pub image: String,
 }
 
 /// A StorageClass that a target asks for.
@@ -72,6 +83,8 @@ pub(super) struct Volume {
     pub marks: Option<Marks>,
     /// Whether its volume is gone.
     pub lost: bool,
+    /// The labels and annotations that its document gave it.
+    pub dress: Dress,
 }
 
 /// The marks of a complete volume.
@@ -102,6 +115,8 @@ pub(super) struct Attempt {
     pub generation: i64,
     /// Hash of the `spec.build` it runs with.
     pub build_hash: String,
+    /// The annotation of its image with which a push was asked for again.
+    pub rebuild: Option<String>,
     /// How far it is.
     pub phase: Phase,
     /// When it ended.
@@ -195,7 +210,8 @@ impl From<&PersistentVolumeClaim> for Volume {
             attempt: annotation(labels::ATTEMPT).parse().unwrap_or_default(),
         });
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
-        Self { id, marks, lost: phase == Some("Lost") }
+        let dress = Dress::read(&annotation(labels::DRESS));
+        Self { id, marks, lost: phase == Some("Lost"), dress }
     }
 }
 
@@ -220,6 +236,7 @@ impl From<&Job> for Attempt {
             number,
             generation: annotation(labels::GENERATION).parse().unwrap_or_default(),
             build_hash: annotation(labels::BUILD_HASH),
+            rebuild: Some(annotation(labels::REBUILD)).filter(|token| !token.is_empty()),
             phase,
             ended: ended.map(|time| time.0),
             id,
@@ -347,4 +364,16 @@ pub(super) struct Dress {
     /// The annotations.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+impl Dress {
+    /// How it is written into an annotation; nothing if there is none.
+    pub(super) fn written(&self) -> Option<String> {
+        (*self != Self::default()).then(|| serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// What `written` wrote. Anything else reads as nothing: it is put on anew then.
+    fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
 }

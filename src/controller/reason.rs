@@ -42,6 +42,8 @@ pub(super) enum Reason {
     OldPodRunning,
     /// An object of the wanted name exists and is not ours.
     NameConflict,
+    /// An older image pushes to the same tag.
+    TagConflict,
     /// The apiserver refused what the controller asked for.
     Refused,
     /// A claim with a stable name holds other content.
@@ -97,6 +99,7 @@ impl Reason {
             Self::VolumeTerminating => "VolumeTerminating",
             Self::OldPodRunning => "OldPodRunning",
             Self::NameConflict => "NameConflict",
+            Self::TagConflict => "TagConflict",
             Self::Refused => "Refused",
             Self::NameHoldsOtherContent => "NameHoldsOtherContent",
             Self::RetryLimitExceeded => "RetryLimitExceeded",

@@ -87,6 +87,7 @@ async fn run(image: &Image, context: &Context) -> Result<Next, Error> {
         name: image.name(),
         generation: image.generation(),
         previous: &previous,
+        rebuild: image.rebuild(),
     };
     let (next, status) = match known(image, context).await? {
         Known::Refused(refusal) => {
@@ -188,7 +189,10 @@ fn judged(
 async fn carry_out(order: &Order<'_>, decision: &mut Decision) -> Result<(), Error> {
     for action in std::mem::take(&mut decision.actions) {
         let Err(error) = order.apply(&action).await else { continue };
-        let (Action::Start { wanted, .. } | Action::Complete { wanted, .. }) = &action else {
+        let (Action::Start { wanted, .. }
+        | Action::Complete { wanted, .. }
+        | Action::Dress { wanted, .. }) = &action
+        else {
             return Err(Error::Apply(error));
         };
         let Some((state, again)) = refusal(&error) else { return Err(Error::Apply(error)) };

@@ -6,13 +6,17 @@
 use jiff::Timestamp;
 
 use super::decide::{Decision, Facts, State, TargetDecision};
-use super::observe::{Marks, Observed, Phase, Volume};
+use super::observe::{Marks, Observed, Phase, Volume, Wanted};
 use super::reason::Reason;
 use super::validate::{Accepted, Refusal};
 use crate::api::Status;
 use crate::api::conditions::{Claim, settle};
-use crate::api::status::{BuildStatus, Content, HistoryEntry, Published, Reference, TargetStatus};
+use crate::api::status::{
+    BuildStatus, Content, HistoryEntry, IMAGE, Published, Reference, TargetStatus,
+};
 
+/// The result of a build that ended well.
+const SUCCEEDED: &str = "Succeeded";
 /// Ended builds that are kept.
 const HISTORY: usize = 5;
 
@@ -44,7 +48,7 @@ pub(super) fn looking(observed: &Observed, decision: &Decision, facts: Facts<'_>
     Status {
         observed_generation: Some(facts.generation),
         build: decision.targets.iter().find_map(build),
-        history: history(observed, facts),
+        history: history(observed, None, facts),
         conditions: settle(claims, &facts.previous.conditions, facts.generation, &now),
         ..facts.previous.clone()
     }
@@ -66,7 +70,7 @@ pub(super) fn status(
         targets: decision.targets.iter().map(|t| target(t, observed, facts)).collect(),
         inputs: facts.previous.inputs.clone().filter(|_| !accepted.resolved.is_empty()),
         build: decision.targets.iter().find_map(build),
-        history: history(observed, facts),
+        history: history(observed, Some(decision), facts),
         conditions: settle(
             claims,
             &facts.previous.conditions,
@@ -174,7 +178,9 @@ fn target(target: &TargetDecision, observed: &Observed, facts: Facts<'_>) -> Tar
         }
     };
     let current = match &target.state {
+        State::Published(marks) if wanted.push.is_some() => Some(pushed(wanted, marks, facts)),
         State::Published(marks) => Some(published(&wanted.claim, &wanted.target_hash, marks)),
+        _ if wanted.push.is_some() => told(&wanted.target, facts),
         _ => newest(&wanted.target, observed, facts),
     };
     TargetStatus {
@@ -183,6 +189,22 @@ fn target(target: &TargetDecision, observed: &Observed, facts: Facts<'_>) -> Tar
         target_hash: Some(wanted.target_hash.clone()),
         current,
     }
+}
+
+/// A container image.
+fn pushed(wanted: &Wanted, marks: &Marks, facts: Facts<'_>) -> Published {
+    let name = wanted.push.as_ref().map(|push| push.image.clone()).unwrap_or_default();
+    Published {
+        reference: Reference { kind: IMAGE.to_owned(), name },
+        rebuild: facts.rebuild.map(ToOwned::to_owned),
+        ..published("", &wanted.target_hash, marks)
+    }
+}
+
+/// The container image that the status tells of: what lies in the registry until the next one does.
+fn told(target: &str, facts: Facts<'_>) -> Option<Published> {
+    let before = facts.previous.targets.iter().find(|before| before.name == target)?;
+    before.current.clone().filter(|current| current.reference.kind == IMAGE)
 }
 
 /// The newest complete volume of this target: what is published while new content is being built.
@@ -207,6 +229,7 @@ fn published(claim: &str, target_hash: &str, marks: &Marks) -> Published {
         digest: marks.digest.clone(),
         size_bytes: number(marks.size),
         target_hash: target_hash.to_owned(),
+        rebuild: None,
     }
 }
 
@@ -227,15 +250,20 @@ fn build(target: &TargetDecision) -> Option<BuildStatus> {
     })
 }
 
-/// Complete volumes and failed Jobs, newest first.
-fn history(observed: &Observed, facts: Facts<'_>) -> Vec<HistoryEntry> {
+/// Complete volumes, pushes and failed Jobs, newest first. Of a push nothing is left when its Job is
+/// gone but the entry itself.
+fn history(
+    observed: &Observed,
+    decision: Option<&Decision>,
+    facts: Facts<'_>,
+) -> Vec<HistoryEntry> {
     let attempt = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let volumes = complete(observed, facts).map(|(volume, marks)| {
         let entry = HistoryEntry {
             target: volume.id.target.clone(),
             target_hash: volume.id.target_hash.clone(),
             attempt: attempt(marks.attempt),
-            result: "Succeeded".to_owned(),
+            result: SUCCEEDED.to_owned(),
             reason: String::new(),
         };
         (volume.id.created, volume.id.name.clone(), entry)
@@ -252,7 +280,40 @@ fn history(observed: &Observed, facts: Facts<'_>) -> Vec<HistoryEntry> {
         };
         (job.id.owner == facts.uid).then(|| (job.id.created, job.id.name.clone(), entry))
     });
-    let mut all: Vec<_> = volumes.chain(failed).collect();
+    let pushes = decision.into_iter().flat_map(|decision| pushes(observed, decision));
+    let mut all: Vec<_> = volumes.chain(failed).chain(pushes).collect();
     all.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
-    all.into_iter().map(|(_, _, entry)| entry).take(HISTORY).collect()
+    let mut entries: Vec<_> = all.into_iter().map(|(_, _, entry)| entry).collect();
+    let is_push = |entry: &&HistoryEntry| {
+        let told = facts.previous.targets.iter().find(|target| target.name == entry.target);
+        let current = told.and_then(|target| target.current.as_ref());
+        current.is_some_and(|current| current.reference.kind == IMAGE)
+    };
+    let before = facts.previous.history.iter();
+    let before = before.filter(|entry| entry.result == SUCCEEDED && !entries.contains(entry));
+    let before: Vec<_> = before.filter(is_push).cloned().collect();
+    entries.extend(before);
+    entries.truncate(HISTORY);
+    entries
+}
+
+/// The pushes that ended well and whose Jobs are still there.
+fn pushes<'a>(
+    observed: &'a Observed,
+    decision: &'a Decision,
+) -> impl Iterator<Item = (Timestamp, String, HistoryEntry)> + 'a {
+    let pushed = decision.targets.iter().filter(|target| target.wanted.push.is_some());
+    pushed.filter_map(|target| {
+        let State::Published(_) = &target.state else { return None };
+        let mut jobs = observed.jobs.iter();
+        let job = jobs.find(|job| job.phase == Phase::Complete && job.id.serves(&target.wanted))?;
+        let entry = HistoryEntry {
+            target: job.id.target.clone(),
+            target_hash: job.id.target_hash.clone(),
+            attempt: i32::try_from(job.number).unwrap_or(i32::MAX),
+            result: SUCCEEDED.to_owned(),
+            reason: String::new(),
+        };
+        Some((job.id.created, job.id.name.clone(), entry))
+    })
 }

@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use super::path::Segment;
 use super::types::{
     Architecture, BootFirmware, Compression, EfiImage, EfiStyle, Files, Format, FormatKind, Init,
-    PartitionTable, Preset, Provider, Push, PushFormat, Pvc, Selection, Spec, Target, VolumeMode, Wrap,
+    PartitionTable, Preset, Provider, Push, PushFormat, Pvc, Selection, Spec, Target, VolumeMode,
+    Wrap,
 };
 use super::{FieldPath, source};
 

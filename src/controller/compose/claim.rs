@@ -2,14 +2,17 @@
 //!
 //! Invariant: the marks are a separate, later write.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Map, Value, json};
 
 use super::super::config::ClaimRules;
-use super::super::observe::{Marks, Wanted};
+use super::super::observe::{Dress, Marks, Wanted};
 use crate::api::{Image, labels};
 use crate::units::SizeOverflow;
 
@@ -22,11 +25,17 @@ pub(in crate::controller) fn claim(
 ) -> Result<PersistentVolumeClaim, SizeOverflow> {
     let request = match wanted.request {
         Some(request) => request,
+        None if wanted.block => rules.device(wanted.holds, class),
         None => rules.request(wanted.holds, class)?,
     };
+    let mut metadata = super::metadata(image, wanted, &wanted.claim, false);
+    metadata.labels.get_or_insert_default().extend(wanted.dress.labels.clone());
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.extend(wanted.dress.annotations.clone());
+    annotations.extend(wanted.dress.written().map(|text| (labels::DRESS.to_owned(), text)));
     let storage = ("storage".to_owned(), Quantity(request.get().to_string()));
     Ok(PersistentVolumeClaim {
-        metadata: super::metadata(image, wanted, &wanted.claim, false),
+        metadata,
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(wanted.access_modes.clone()),
             resources: Some(VolumeResourceRequirements {
@@ -34,11 +43,28 @@ pub(in crate::controller) fn claim(
                 ..VolumeResourceRequirements::default()
             }),
             storage_class_name: wanted.class.clone(),
-            volume_mode: Some("Filesystem".to_owned()),
+            volume_mode: Some(if wanted.block { "Block" } else { "Filesystem" }.to_owned()),
             ..PersistentVolumeClaimSpec::default()
         }),
         status: None,
     })
+}
+
+/// A merge patch that gives the claim with this UID the labels and annotations of its document, and
+/// takes those away that it had `before` from it.
+pub(in crate::controller) fn dressed(wanted: &Wanted, uid: &str, before: &Dress) -> Value {
+    let change = |old: &BTreeMap<String, String>, new: &BTreeMap<String, String>| {
+        let gone = old.keys().map(|key| (key.clone(), Value::Null));
+        let given = new.iter().map(|(key, text)| (key.clone(), json!(text)));
+        gone.chain(given).collect::<Map<_, _>>()
+    };
+    let mut annotations = change(&before.annotations, &wanted.dress.annotations);
+    annotations.insert(labels::DRESS.to_owned(), json!(wanted.dress.written()));
+    json!({"metadata": {
+        "uid": uid,
+        "labels": change(&before.labels, &wanted.dress.labels),
+        "annotations": annotations,
+    }})
 }
 
 /// The annotations that mark the claim with this UID complete, for server-side apply. The UID
@@ -72,8 +98,6 @@ pub(in crate::controller) fn marks(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::super::super::validate::validate;
     use super::*;
 

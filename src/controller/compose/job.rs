@@ -11,9 +11,9 @@ use k8s_openapi::api::batch::v1::{
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, LocalObjectReference,
-    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec,
-    ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+    Capabilities, ConfigMapVolumeSource, Container, LocalObjectReference, PodSecurityContext,
+    PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -22,7 +22,7 @@ use super::super::config::Config;
 use super::super::observe::Wanted;
 use super::super::validate::Accepted;
 use super::document::KEY;
-use super::{scripts, sources};
+use super::{place, scripts, sources};
 use crate::api::{Image, labels, names};
 use crate::manifest::hash;
 use crate::manifest::types::{self, Build, Spec};
@@ -51,7 +51,11 @@ pub(in crate::controller) fn job(
         (labels::GENERATION, &image.generation().to_string()),
         (labels::BUILD_HASH, &accepted.build_hash),
     ]);
-    metadata.annotations.get_or_insert_default().extend(own);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.extend(own);
+    // A push is done again when its user asks for it.
+    let rebuild = image.rebuild().filter(|_| wanted.push.is_some());
+    annotations.extend(rebuild.map(|token| (labels::REBUILD.to_owned(), token.to_owned())));
     Job {
         metadata,
         spec: Some(JobSpec {
@@ -113,6 +117,7 @@ fn pod(spec: &Spec, wanted: &Wanted, config: &Config) -> PodSpec {
     let mut volumes: Vec<Volume> = volumes(wanted).into_iter().chain(given.volumes).collect();
     builder.args.get_or_insert_default().extend(boot_assets(spec, wanted, config));
     let init_containers = scripts::scripts(spec, &mut builder, &mut volumes);
+    place::hand(wanted, &mut builder);
     PodSpec {
         active_deadline_seconds: Some(i64::from(build.timeout_seconds.0)),
         automount_service_account_token: Some(false),
@@ -158,15 +163,7 @@ fn volumes(wanted: &Wanted) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    let target = (!wanted.only_looks()).then(|| Volume {
-        name: "target".to_owned(),
-        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-            claim_name: wanted.claim.clone(),
-            read_only: None,
-        }),
-        ..Volume::default()
-    });
-    [document].into_iter().chain(target).collect()
+    [document].into_iter().chain(place::volume(wanted)).collect()
 }
 
 fn container(
@@ -198,11 +195,7 @@ fn container(
         }),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(
-            [mount("document", "/document", Some(true))]
-                .into_iter()
-                .chain((!wanted.only_looks()).then(|| mount("target", "/target", None)))
-                .chain(given)
-                .collect(),
+            [mount("document", "/document", Some(true))].into_iter().chain(given).collect(),
         ),
         ..Container::default()
     }
@@ -222,11 +215,12 @@ fn arguments(build: &Build, wanted: &Wanted, config: &Config) -> Vec<String> {
     let scratch = sources::scratch(build);
     let timeout = build.timeout_seconds.0.to_string();
     let document = format!("/document/{KEY}");
+    let [flag, place] = place::flags(wanted);
     let build = [
         "--target",
         &wanted.target,
-        "--volume",
-        "/target",
+        flag,
+        place,
         "--content-hash",
         &wanted.content_hash,
         "--target-hash",

@@ -6,6 +6,7 @@
 mod claim;
 mod document;
 mod job;
+mod place;
 mod scripts;
 mod sources;
 
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-pub(super) use claim::{claim, marks};
+pub(super) use claim::{claim, dressed, marks};
 pub(super) use document::{document, manifest};
 pub(super) use job::{CONTAINER, job};
 pub(super) use scripts::{STAGE, number as script_number};

@@ -40,8 +40,6 @@ pub(super) fn scripts(
     let mut stage = Container { name: STAGE.to_owned(), ..container.clone() };
     hand(&mut stage, "--stage");
     hand(container, "--staged");
-    let mounts = stage.volume_mounts.get_or_insert_default();
-    mounts.retain(|mount| mount.name != "target");
     let given = disk.scripts.iter().enumerate();
     let scripts = given.filter_map(|(at, script)| {
         let partition = disk.changed_by(script)?;

@@ -20,7 +20,7 @@ pub(super) const ROOT: &str = "/sources";
 /// Where temporary files go.
 pub(super) const SCRATCH: &str = "/scratch";
 /// The key of a pull secret (`kubernetes.io/dockerconfigjson`).
-const DOCKER_CONFIG: &str = ".dockerconfigjson";
+pub(super) const DOCKER_CONFIG: &str = ".dockerconfigjson";
 
 /// What is mounted.
 #[derive(Debug, Default, PartialEq)]

@@ -9,6 +9,7 @@
 //! left to do it asks for nothing, so a settled image causes no request.
 
 mod attempt;
+mod pushed;
 mod retention;
 mod target;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 
 use std::time::Duration;
 
-use super::observe::{Marks, Observed, Wanted};
+use super::observe::{Dress, Marks, Observed, Wanted};
 use super::reason::Reason;
 use super::validate::Accepted;
 use crate::api::Status;
@@ -37,6 +38,8 @@ pub(super) struct Facts<'a> {
     pub generation: i64,
     /// The status that was last written.
     pub previous: &'a Status,
+    /// The annotation with which its user asks to push again.
+    pub rebuild: Option<&'a str>,
 }
 
 /// What to do, and what to say.
@@ -96,6 +99,29 @@ pub(super) enum Action {
         marks: Marks,
         /// The pod whose log holds the build manifest.
         pod: String,
+    },
+    /// Give a claim the labels and annotations of its document.
+    Dress {
+        /// What is asked for.
+        wanted: Wanted,
+        /// UID of the claim.
+        claim_uid: String,
+        /// What the document gave it before.
+        before: Dress,
+    },
+    /// Keep the build manifest of a container image.
+    Keep {
+        /// What was asked for.
+        wanted: Wanted,
+        /// Digest of the build manifest.
+        digest: String,
+        /// The pod whose log holds it.
+        pod: String,
+    },
+    /// Delete a build manifest: what it describes is not published any more.
+    DeleteManifest {
+        /// The base name under which it is kept.
+        base: String,
     },
     /// Delete a Job with its pods, and its document unless another attempt reads it.
     DeleteJob {

@@ -7,6 +7,7 @@ use super::super::observe::{Attempt, Observed, Phase, Volume};
 use super::super::validate::Accepted;
 use super::{Action, Facts, State, TargetDecision, target};
 use crate::api::names;
+use crate::api::status::IMAGE;
 
 /// Complete volumes of earlier content that are kept for every target.
 const KEEP_PREVIOUS: usize = 1;
@@ -31,6 +32,7 @@ pub(super) fn cleanup(
             });
         }
     }
+    actions.extend(manifests(facts, targets));
     let old: Vec<&Volume> = observed
         .volumes
         .iter()
@@ -44,6 +46,20 @@ pub(super) fn cleanup(
         }
     }
     actions
+}
+
+/// The build manifests of container images that another one has replaced, or whose target is gone.
+fn manifests(facts: Facts<'_>, targets: &[TargetDecision]) -> Vec<Action> {
+    let before = facts.previous.targets.iter().filter_map(|target| {
+        let current = target.current.as_ref().filter(|current| current.reference.kind == IMAGE)?;
+        let now = targets.iter().find(|now| now.wanted.target == target.name);
+        let over = now.is_none_or(|now| {
+            matches!(now.state, State::Published(_))
+                && now.wanted.target_hash != current.target_hash
+        });
+        over.then(|| base(facts, &target.name, &current.target_hash))
+    });
+    before.map(|base| Action::DeleteManifest { base }).collect()
 }
 
 fn base(facts: Facts<'_>, target: &str, target_hash: &str) -> String {
@@ -92,7 +108,11 @@ fn job_is_done(
     let published = is_published(job, targets);
     let told = facts.previous.targets.iter().any(|target| {
         let current = target.current.as_ref();
-        current.is_some_and(|current| same(&target.name, &current.target_hash))
+        current.is_some_and(|current| {
+            let again =
+                current.reference.kind == IMAGE && current.rebuild.as_deref() != facts.rebuild;
+            same(&target.name, &current.target_hash) && !again
+        })
     });
     let outdated = matches!(job.phase, Phase::Failed(_))
         && job.generation < facts.generation

@@ -4,19 +4,22 @@
 
 use std::time::Duration;
 
-use super::super::observe::{Attempt, Class, Observed, Phase, PodTruth, Volume, Wanted};
+use super::super::observe::{Attempt, Class, Marks, Observed, Phase, PodTruth, Volume, Wanted};
 use super::super::reason::Reason;
 use super::super::validate::Accepted;
 use super::attempt::{self, Verdict};
-use super::{Action, Facts, State};
+use super::{Action, Facts, State, pushed};
 use crate::report::Class as FailureClass;
 
 /// How often something outside that is not watched is looked at again.
-const SLOW: Duration = Duration::from_secs(15);
+pub(super) const SLOW: Duration = Duration::from_secs(15);
 /// How often a Job without a pod is looked at again.
 const POD_POLL: Duration = Duration::from_secs(2);
 /// First and longest pause between attempts.
 const BACKOFF: (u64, u64) = (10, 300);
+
+/// Why a Job that ended well is forgotten: its pod is gone.
+pub(super) const GONE: &str = "the pod is gone with its result; it is built again";
 
 /// All that a decision about one target needs.
 pub(super) struct View<'a> {
@@ -35,15 +38,15 @@ pub(super) struct Step {
 }
 
 impl Step {
-    const fn new(state: State) -> Self {
+    pub(super) const fn new(state: State) -> Self {
         Self { state, job: None, actions: Vec::new(), again: None }
     }
 
-    fn working(reason: Reason, message: impl Into<String>) -> Self {
+    pub(super) fn working(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(State::Working(reason, message.into()))
     }
 
-    fn waiting(reason: Reason, message: impl Into<String>) -> Self {
+    pub(super) fn waiting(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(State::Waiting(reason, message.into()))
     }
 
@@ -51,12 +54,12 @@ impl Step {
         Self::new(State::Stalled(reason, message.into()))
     }
 
-    fn with(mut self, action: Action) -> Self {
+    pub(super) fn with(mut self, action: Action) -> Self {
         self.actions.push(action);
         self
     }
 
-    const fn again(mut self, pause: Duration) -> Self {
+    pub(super) const fn again(mut self, pause: Duration) -> Self {
         self.again = Some(pause);
         self
     }
@@ -70,6 +73,9 @@ impl Step {
 /// Decides about one target.
 pub(super) fn target(view: &View<'_>) -> Step {
     let wanted = view.wanted;
+    if wanted.push.is_some() {
+        return pushed::target(view);
+    }
     let volume = view.observed.volumes.iter().find(|volume| volume.id.name == wanted.claim);
     let Some(volume) = volume else { return work(view, None) };
     let id = &volume.id;
@@ -97,13 +103,23 @@ pub(super) fn target(view: &View<'_>) -> Step {
         );
         return Step::stalled(Reason::NameHoldsOtherContent, message);
     }
-    match &volume.marks {
+    let step = match &volume.marks {
         _ if volume.lost || id.target_hash != wanted.target_hash => {
             let message = format!("the claim {} is made anew", id.name);
             Step::working(Reason::Building, message).with(delete(volume, &wanted.base))
         }
         Some(marks) => Step::new(State::Published(marks.clone())),
         None => work(view, Some(volume)),
+    };
+    let lives = !volume.lost && id.target_hash == wanted.target_hash;
+    if lives && volume.dress != wanted.dress { step.with(dress(volume, wanted)) } else { step }
+}
+
+fn dress(volume: &Volume, wanted: &Wanted) -> Action {
+    Action::Dress {
+        wanted: wanted.clone(),
+        claim_uid: volume.id.uid.clone(),
+        before: volume.dress.clone(),
     }
 }
 
@@ -116,7 +132,7 @@ pub(super) fn delete(volume: &Volume, base: &str) -> Action {
 }
 
 /// The claim is absent, or ours and not complete.
-fn work(view: &View<'_>, volume: Option<&Volume>) -> Step {
+pub(super) fn work(view: &View<'_>, volume: Option<&Volume>) -> Step {
     let wanted = view.wanted;
     let named = |a: &&Attempt| crate::api::names::attempt(&wanted.base, &a.id.name).is_some();
     let mut jobs: Vec<&Attempt> = view.observed.jobs.iter().filter(named).collect();
@@ -137,6 +153,7 @@ fn work(view: &View<'_>, volume: Option<&Volume>) -> Step {
     let Some(latest) = jobs.last() else { return start(view, volume, 1) };
     let step = match &latest.phase {
         Phase::Active => active(view, latest),
+        Phase::Complete if wanted.push.is_some() => pushed::complete(view, latest, &jobs),
         Phase::Complete => match volume {
             Some(volume) => complete(view, volume, latest, &jobs),
             None => forget(view, latest, "the claim is gone; it is built again"),
@@ -216,17 +233,11 @@ fn active(view: &View<'_>, job: &Attempt) -> Step {
 /// A Job has ended well: its pod knows the result.
 fn complete(view: &View<'_>, volume: &Volume, job: &Attempt, jobs: &[&Attempt]) -> Step {
     let wanted = view.wanted;
-    let (pod, result) = match attempt::result(job, &view.observed.pods) {
+    let (pod, marks) = match judged(view, job) {
         Ok(Some(found)) => found,
-        Ok(None) => return forget(view, job, "the pod is gone with its result; it is built again"),
+        Ok(None) => return forget(view, job, GONE),
         Err(verdict) => return failed(view, Some(volume), &verdict, jobs),
     };
-    if result.target_hash != wanted.target_hash || result.content_hash != wanted.content_hash {
-        let message = "the pod built something else than it was asked for".to_owned();
-        let verdict = Verdict { class: FailureClass::Bug, reason: Reason::Bug, message };
-        return failed(view, Some(volume), &verdict, jobs);
-    }
-    let marks = attempt::marks(&result, job.number);
     Step::working(Reason::Publishing, "the build has ended; its result is being marked").with(
         Action::Complete {
             wanted: wanted.clone(),
@@ -237,8 +248,22 @@ fn complete(view: &View<'_>, volume: &Volume, job: &Attempt, jobs: &[&Attempt]) 
     )
 }
 
+/// The pod of a Job that ended well, and what it made. Nothing if the pod is gone.
+pub(super) fn judged<'a>(
+    view: &View<'a>,
+    job: &Attempt,
+) -> Result<Option<(&'a PodTruth, Marks)>, Verdict> {
+    let wanted = view.wanted;
+    let Some((pod, result)) = attempt::result(job, &view.observed.pods)? else { return Ok(None) };
+    if result.target_hash != wanted.target_hash || result.content_hash != wanted.content_hash {
+        let message = "the pod built something else than it was asked for".to_owned();
+        return Err(Verdict { class: FailureClass::Bug, reason: Reason::Bug, message });
+    }
+    Ok(Some((pod, attempt::marks(&result, job.number))))
+}
+
 /// The Job cannot be used any more: it is deleted and the same attempt starts again.
-fn forget(view: &View<'_>, job: &Attempt, why: &str) -> Step {
+pub(super) fn forget(view: &View<'_>, job: &Attempt, why: &str) -> Step {
     Step::working(Reason::Building, why).with(Action::DeleteJob {
         name: job.id.name.clone(),
         uid: job.id.uid.clone(),
@@ -247,10 +272,19 @@ fn forget(view: &View<'_>, job: &Attempt, why: &str) -> Step {
 }
 
 /// The latest attempt failed with this verdict.
-fn failed(view: &View<'_>, volume: Option<&Volume>, verdict: &Verdict, jobs: &[&Attempt]) -> Step {
+pub(super) fn failed(
+    view: &View<'_>,
+    volume: Option<&Volume>,
+    verdict: &Verdict,
+    jobs: &[&Attempt],
+) -> Step {
     let Some(latest) = jobs.last() else { return start(view, volume, 1) };
     let next = latest.number + 1;
-    let here = jobs.iter().filter(|job| job.generation >= view.facts.generation).count();
+    let asked = |job: &&&Attempt| {
+        let again = view.wanted.push.is_some() && job.rebuild.as_deref() != view.facts.rebuild;
+        job.generation >= view.facts.generation && !again
+    };
+    let here = jobs.iter().filter(asked).count();
     let tried = u32::try_from(here).unwrap_or(u32::MAX);
     if tried == 0 {
         // The spec changed since: what failed for good under the old one may be tried again.

@@ -20,6 +20,7 @@ mod world;
 mod crash_points;
 mod existing;
 mod faults;
+mod pushed;
 mod settled;
 mod telling;
 

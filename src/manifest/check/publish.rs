@@ -146,9 +146,8 @@ pub(super) fn files_claim(spec: &Spec) -> Vec<Found> {
             || pvc.data_source.is_some()
             || pvc.defaults != Default::default()
     };
-    let wrong = targets(spec).filter(|(_, target)| {
-        target.files.as_ref().is_some_and(|files| about_a_disk(&files.pvc))
-    });
+    let wrong = targets(spec)
+        .filter(|(_, target)| target.files.as_ref().is_some_and(|files| about_a_disk(&files.pvc)));
     wrong.map(|(path, _)| Found { path: path.member("files"), detail: None }).collect()
 }
 

@@ -24,7 +24,7 @@ pub(in super::super) const SECTOR: &str = "sector needs exactly one of: message,
 pub(in super::super) const SOURCE: &str =
     "source needs exactly one of: inline, configMapKeyRef, secretKeyRef, pvc, http, oci, file";
 pub(in super::super) const INLINE: &str = "inline needs exactly one of: text, base64";
-pub(in super::super) const TARGET: &str = 
+pub(in super::super) const TARGET: &str =
     "a publish entry needs exactly one of: pvc, files, containerDisk, kernelBoot";
 pub(in super::super) const FILE: &str = "source.file works on a desk only; in a cluster use inline, configMapKeyRef, secretKeyRef, pvc, http or oci";
 pub(in super::super) const ARM: &str =

@@ -149,7 +149,10 @@ pub enum VolumeMode {
 #[schemars(inline)]
 pub struct LabelValue(
     /// The text.
-    #[schemars(length(max = 63), regex(pattern = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$"))]
+    #[schemars(
+        length(max = 63),
+        regex(pattern = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
+    )]
     pub String,
 );
 

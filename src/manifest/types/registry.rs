@@ -116,10 +116,7 @@ pub struct Defaults {
 #[schemars(inline)]
 pub struct DefaultReference {
     /// Its name.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub name: String,
     /// Its kind. Omitted: the one of the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]

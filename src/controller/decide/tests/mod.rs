@@ -2,6 +2,7 @@
 
 mod attempts;
 mod claims;
+mod pushed;
 
 use jiff::Timestamp;
 
@@ -31,6 +32,7 @@ struct Story {
     seen: Observed,
     status: Status,
     generation: i64,
+    rebuild: Option<&'static str>,
 }
 
 impl Story {
@@ -45,7 +47,7 @@ impl Story {
         let accepted = validate(&image(spec)).unwrap();
         let mut seen = Observed { now: at(1000), ..Observed::default() };
         seen.classes.insert(String::new(), Class::Found("standard".into()));
-        Self { accepted, seen, status: Status::default(), generation: 1 }
+        Self { accepted, seen, status: Status::default(), generation: 1, rebuild: None }
     }
 
     fn id(&self, name: &str) -> Identity {
@@ -62,7 +64,7 @@ impl Story {
 
     fn volume(mut self, marks: Option<Marks>) -> Self {
         let id = self.id(&self.accepted.wanted[0].claim.clone());
-        self.seen.volumes.push(Volume { id, marks, lost: false });
+        self.seen.volumes.push(Volume { id, marks, ..Volume::default() });
         self
     }
 
@@ -74,6 +76,7 @@ impl Story {
             number,
             generation: 1,
             build_hash: self.accepted.build_hash.clone(),
+            rebuild: None,
             phase,
             ended,
         });
@@ -109,6 +112,7 @@ impl Story {
             name: "hello",
             generation: self.generation,
             previous: &self.status,
+            rebuild: self.rebuild,
         };
         decide(&self.accepted, &self.seen, facts)
     }
@@ -147,6 +151,9 @@ fn short(action: &Action) -> String {
             format!("delete job {}{left}", name.rsplit('-').next().unwrap())
         }
         Action::DeleteVolume { name, .. } => format!("delete volume {name}"),
+        Action::Dress { .. } => "dress".into(),
+        Action::Keep { .. } => "keep".into(),
+        Action::DeleteManifest { .. } => "delete manifest".into(),
     }
 }
 
