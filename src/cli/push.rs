@@ -17,7 +17,7 @@ use super::inspect::flags_for;
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Shown;
-use crate::engine::base::{Error, FileSource, Scratch, Work, digest};
+use crate::engine::base::{Error, FileSource, Kind, Scratch, Work, digest};
 use crate::engine::format::FormatName;
 use crate::fetch::{Client, Guard, Proxies, Rules, Times};
 use crate::oci::{DockerConfig, Reference, Registry, is_tag};
@@ -157,7 +157,10 @@ pub(super) fn run(args: &PushArgs, output: &Output) -> Result<(), Failures> {
     let tags = args.tags();
     let params = args.params(&tags);
     let Published { digest, size, reused } = match &registry {
-        Some(registry) => container::push(&image, &params, registry, &scratch, &shown)?,
+        Some(registry) => {
+            let pushed = container::push(&image, &params, registry, &scratch, &shown);
+            pushed.map_err(stays)?
+        }
         None => {
             let (digest, size) = (image.digest.clone(), image.layer.blob.len());
             Published { digest, size, reused: false }
@@ -180,6 +183,16 @@ pub(super) fn run(args: &PushArgs, output: &Output) -> Result<(), Failures> {
         output.line(&format!("{name}:{tag}\t{size}\t{digest}"))?;
     }
     Ok(())
+}
+
+/// An interrupt takes nothing back.
+fn stays(error: Error) -> Error {
+    match error.kind() {
+        Kind::Cancelled => {
+            Error::new(Kind::Cancelled, "interrupted; what was uploaded by then stays")
+        }
+        _ => error,
+    }
 }
 
 impl PushArgs {

@@ -250,3 +250,77 @@ fn same_kind(said: &str, named: &str) -> Result<(), Error> {
 fn refused(what: String) -> Error {
     Error::new(Kind::Rejected, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(media_type: &str, text: &str) -> String {
+        let error = read(media_type, "sha256:00", text.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Rejected);
+        error.to_string()
+    }
+
+    #[test]
+    fn what_is_no_index_of_ours_is_refused() {
+        let entry = format!(r#"{{"mediaType":"m","digest":"sha256:{}","size":1}}"#, "1".repeat(64));
+        let index = |entries: &str| format!(r#"{{"schemaVersion":2,"manifests":[{entries}]}}"#);
+        let ours = |size: u64, digest: &str| {
+            format!(
+                r#"{{"config":{{"mediaType":"{CONFIG}","digest":"{digest}","size":{size}}},
+                    "annotations":{{"{CONTENT_HASH}":"1"}}}}"#
+            )
+        };
+        let digest = format!("sha256:{}", "1".repeat(64));
+        assert!(read(MANIFEST, &digest, ours(1 << 20, &digest).as_bytes()).is_ok());
+        assert!(
+            read(INDEX, &digest, index(&vec![entry.clone(); 1000].join(",")).as_bytes()).is_ok()
+        );
+        for (kind, text, wanted) in [
+            ("text/html", "<html>".to_owned(), "is of type \"text/html\", which is no image"),
+            (INDEX, "<html>".to_owned(), "is not as it should be at line 1, column 1"),
+            (INDEX, index("7"), "is not as it should be"),
+            (INDEX, index(&entry.replace('1', "x")), "is not as it should be"),
+            (INDEX, index(&entry.replace("11", "../")), "is no digest"),
+            (INDEX, index(&vec![entry; 1001].join(",")), "is an index of 1001 entries; 1000 are"),
+            (
+                DOCKER_INDEX,
+                format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#),
+                "and says that it is",
+            ),
+            (MANIFEST, ours((1 << 20) + 1, &digest), "has a configuration of 1048577 bytes"),
+            (MANIFEST, ours(1, "sha256:1"), "is no digest"),
+            (
+                MANIFEST,
+                ours(1, &digest).replace("image.config", "other"),
+                "is an image of other making",
+            ),
+            (
+                DOCKER_MANIFEST,
+                ours(1, &digest).replace("vmimage", "x"),
+                "is an image of other making",
+            ),
+            (MANIFEST, " ".repeat(LONGEST + 1), "has 4194305 bytes; 4194304 are allowed"),
+        ] {
+            let told = told(kind, &text);
+            assert!(told.contains(wanted), "{kind}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_index_does_not_grow_without_end() {
+        let entry = |architecture: usize| Entry {
+            media_type: MANIFEST.to_owned(),
+            digest: String::new(),
+            size: 1,
+            platform: Some(Platform::linux(&architecture.to_string())),
+            annotations: BTreeMap::new(),
+        };
+        let mut index = Index::of(entry(0));
+        for number in 1..MOST {
+            index = index.with(&entry(number)).unwrap().unwrap();
+        }
+        assert!(index.clone().with(&entry(7)).unwrap().is_none());
+        assert!(index.with(&entry(MOST)).is_err());
+    }
+}
