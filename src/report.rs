@@ -33,6 +33,8 @@ pub enum Code {
     VolumeHoldsOther,
     /// A source lies where the operator's rules do not let a build reach.
     SourceRefused,
+    /// A registry refused the image for good.
+    PushRefused,
     /// Reading or writing failed.
     Io,
     /// The deadline passed or the pod was told to stop.
@@ -57,13 +59,14 @@ pub enum Class {
 
 impl Code {
     /// All codes but the fallback.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ok,
         Self::InvalidDocument,
         Self::InvalidInput,
         Self::VolumeTooSmall,
         Self::VolumeHoldsOther,
         Self::SourceRefused,
+        Self::PushRefused,
         Self::Io,
         Self::Stopped,
         Self::Bug,
@@ -79,6 +82,7 @@ impl Code {
             Self::VolumeTooSmall => 67,
             Self::VolumeHoldsOther => 68,
             Self::SourceRefused => 77,
+            Self::PushRefused => 73,
             Self::Io => 74,
             Self::Stopped => 75,
             Self::Bug | Self::Unknown => 70,
@@ -93,7 +97,8 @@ impl Code {
             | Self::InvalidInput
             | Self::VolumeTooSmall
             | Self::VolumeHoldsOther
-            | Self::SourceRefused => Class::Terminal,
+            | Self::SourceRefused
+            | Self::PushRefused => Class::Terminal,
             Self::Io | Self::Stopped => Class::Transient,
             Self::Ok | Self::Bug | Self::Unknown => Class::Bug,
         }
@@ -109,6 +114,7 @@ impl Code {
             Self::VolumeTooSmall => "VolumeTooSmall",
             Self::VolumeHoldsOther => "VolumeHoldsOther",
             Self::SourceRefused => "SourceRefused",
+            Self::PushRefused => "PushRefused",
             Self::Io => "Io",
             Self::Stopped => "Stopped",
             Self::Bug => "Bug",
@@ -390,6 +396,7 @@ mod tests {
             ("VolumeTooSmall", 67),
             ("VolumeHoldsOther", 68),
             ("SourceRefused", 77),
+            ("PushRefused", 73),
             ("Io", 74),
             ("Stopped", 75),
             ("Bug", 70),

@@ -59,7 +59,10 @@ const TABLE: &[(&str, &[&str])] = &[
             "engine::transform",
         ],
     ),
-    ("publish", &["units", "engine::base", "engine::codec", "engine::format"]),
+    (
+        "publish",
+        &["units", "engine::archive", "engine::base", "engine::codec", "engine::format", "oci"],
+    ),
     ("sandbox", &["engine::base", "engine::payload", "fetch", "oci"]),
     (
         "inspect",

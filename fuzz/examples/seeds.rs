@@ -11,7 +11,7 @@ use vmimage::engine::codec::wrap::{Wrap, Wrapper};
 use vmimage::engine::format::package::{self, Form, Machine, Recipe, ova, vagrant};
 use vmimage::engine::format::{Label, Output};
 use vmimage::guest::Config;
-use vmimage_fuzz::{Files, files, joined, kernels, loaders, made, modules, programs};
+use vmimage_fuzz::{Files, INDEX_KINDS, files, joined, kernels, loaders, made, modules, programs};
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -51,6 +51,7 @@ fn main() -> std::io::Result<()> {
     written(&corpus.join("program"), efi_programs(), programs::run)?;
     written(&corpus.join("module"), kernel_modules(), |input| modules::run(input) == 4)?;
     written(&corpus.join("loader"), loader_files(), loaders::run)?;
+    written(&corpus.join("index"), tagged(), vmimage_fuzz::index)?;
     let good = |input: &[u8]| Config::parse(&String::from_utf8_lossy(input)).is_ok();
     written(&corpus.join("guest"), vec![("text", GUEST.into())], good)
 }
@@ -60,6 +61,32 @@ const GUEST: &str = "# all\nhostname h\niso /iso=TINY BOOT\ndata /p=x\ndisk-wait
     address eth0=192.0.2.5/24\nroute eth0=0.0.0.0/0,192.0.2.1\ndns 192.0.2.53\nntp 192.0.2.9:1123\n\
     ntp 192.0.2.9\narg two\\nlines \\\\\\r\nclear arg\narg\nenv A=B=C\nuser 1000:100\non-exit restart\n\
     power-button ignore\nroot LABEL=r vmimage.arg=\"a b\" vmimage.seed=off\n";
+
+/// What tags name: see `vmimage_fuzz::index` for the first byte.
+fn tagged() -> Inputs {
+    let digest = format!("sha256:{}", "1".repeat(64));
+    let entry = |more: &str| format!(r#"{{"mediaType":"m","digest":"{digest}","size":7{more}}}"#);
+    let platform =
+        r#","platform":{"os":"linux","architecture":"arm64","variant":"v8","os.features":["f"]}"#;
+    let windows = r#","platform":{"os":"windows","architecture":"amd64","os.version":"10"}"#;
+    let all = [entry(platform), entry(windows), entry(""), entry(r#","annotations":{"a":"b"}"#)];
+    let index = |kind: &str| {
+        let all = all.join(",");
+        format!(r#"{{"schemaVersion":2,"mediaType":"{kind}","manifests":[{all}]}}"#).into_bytes()
+    };
+    let config = entry("").replace("\"m\"", "\"application/vnd.oci.image.config.v1+json\"");
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{config},"layers":[],"annotations":{{"vmimage.dev/content-hash":"1"}}}}"#
+    );
+    let config = r#"{"os":"linux","architecture":"amd64","rootfs":{}}"#;
+    let typed = |kind: u8, text: &[u8]| [&[kind], text].concat();
+    vec![
+        ("index", typed(0, &index(INDEX_KINDS[0]))),
+        ("docker-list", typed(1, &index(INDEX_KINDS[1]))),
+        ("manifest", typed(2, manifest.as_bytes())),
+        ("config", typed(3, config.as_bytes())),
+    ]
+}
 
 type Inputs = Vec<(&'static str, Vec<u8>)>;
 

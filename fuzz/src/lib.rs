@@ -22,6 +22,7 @@ pub mod modules;
 pub mod programs;
 mod seal;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -37,10 +38,19 @@ use vmimage::engine::format::{self, FormatName, Label, Output, Params};
 use vmimage::engine::payload::{self, Unpack};
 use vmimage::guest::{Config, command_line};
 use vmimage::oci::{Layout, Platform};
+use vmimage::publish::container::index::{self, Entry, Index, Present};
 
 pub use broken::Broken;
 pub use exercise::exercise;
 use medium::Medium;
+
+/// Types of what a tag names.
+pub const INDEX_KINDS: [&str; 4] = [
+    index::INDEX,
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
 
 /// A change of some bytes.
 #[derive(Arbitrary, Clone, Debug)]
@@ -245,6 +255,35 @@ pub fn guest(data: &[u8]) {
     }
     let written = config.to_text();
     assert_eq!(Config::parse(&written).as_ref(), Ok(&config), "{written}");
+}
+
+/// Reads what a tag of a registry names, of the type that the first byte chooses, and puts an image into
+/// it. Whether it was taken.
+pub fn index(data: &[u8]) -> bool {
+    let Some((kind, text)) = data.split_first() else { return false };
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let kind = INDEX_KINDS[usize::from(*kind) % INDEX_KINDS.len()];
+    let config = index::platform(text).is_ok();
+    let Ok(Present::Index(found)) = index::read(kind, &digest, text).map(|present| match present {
+        Present::Ours(entry, _) => Present::Index(Index::of(entry)),
+        index => index,
+    }) else {
+        return config;
+    };
+    let entry = Entry {
+        media_type: INDEX_KINDS[2].to_owned(),
+        digest: digest.clone(),
+        size: 1,
+        platform: Some(index::Platform::linux("amd64")),
+        annotations: BTreeMap::new(),
+    };
+    let Ok(Some(changed)) = found.with(&entry) else { return true };
+    if let Ok(bytes) = changed.to_bytes() {
+        let again = index::read(index::INDEX, &digest, &bytes).expect("we read what we write");
+        assert_eq!(again, Present::Index(changed.clone()));
+    }
+    assert_eq!(changed.with(&entry).expect("it has room for what it has"), None);
+    true
 }
 
 /// All bytes of a source.

@@ -132,6 +132,7 @@ pub const fn code_of(kind: Kind) -> Code {
         Kind::Document => Code::InvalidDocument,
         Kind::Input | Kind::Damaged | Kind::Unsupported => Code::InvalidInput,
         Kind::Refused => Code::SourceRefused,
+        Kind::Rejected => Code::PushRefused,
         Kind::NoSpace => Code::VolumeTooSmall,
         Kind::Io => Code::Io,
         Kind::Cancelled => Code::Stopped,

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::image::args::{
     self as image, CompareArgs, ConvertArgs, DigestArgs, MeasureArgs, ResizeArgs, SourceFlags,
 };
+use super::push::{self, PushArgs};
 use super::run::args::{self as run, LeashArgs, RunArgs};
 use super::sources::{DeskFlags, ReachFlags};
 use super::tree::args::{self as tree, CatArgs, DiffArgs, ExtractArgs, LsArgs};
@@ -27,7 +28,7 @@ Examples:
 
 Exit status: 0 done, 2 wrong usage, 3 images differ, 4 an image leaks room, 5 a machine
 did not show in time what was expected, 6 it went off before, 65 the document or what
-is asked for is not valid, 66 an input is missing or wrong, 67 no room, 70 a defect of vmimage, 74 reading or writing failed, 77 a source that the rules refuse, 130 interrupted.";
+is asked for is not valid, 66 an input is missing or wrong, 67 no room, 70 a defect of vmimage, 73 a registry refuses, 74 reading or writing failed, 77 a source that the rules refuse, 130 interrupted.";
 
 const BUILD_EXAMPLES: &str = "\
 Examples:
@@ -156,6 +157,9 @@ pub(super) enum Verb {
     /// Tell which files of two images differ
     #[command(after_help = tree::DIFF_EXAMPLES)]
     Diff(DiffArgs),
+    /// Push an image to a registry as a container image for KubeVirt
+    #[command(after_help = push::EXAMPLES)]
+    Push(Box<PushArgs>),
     /// Boot an image or a document in QEMU
     #[command(after_help = run::EXAMPLES)]
     Run(Box<RunArgs>),

@@ -22,6 +22,7 @@ mod interrupt;
 mod output;
 mod pod;
 mod progress;
+mod push;
 mod run;
 mod schema;
 mod scripts;
@@ -85,6 +86,7 @@ fn dispatch(cli: Cli) -> u8 {
         Verb::Cat(args) => tree::cat::run(&args, &output).map(|()| 0),
         Verb::Extract(args) => tree::extract::run(&args, &output).map(|()| 0),
         Verb::Diff(args) => tree::diff::run(&args, &output),
+        Verb::Push(args) => push::run(&args, &output).map(|()| 0),
         Verb::Run(args) => run::run(&args, &output),
         Verb::Explain(args) => explain::run(&args, &output).map(|()| 0),
         Verb::Completions(args) => completions::run(&args, &output).map(|()| 0),

@@ -62,6 +62,8 @@ pub(super) enum Reason {
     VolumeHoldsOther,
     /// A source lies where the operator's rules do not let a build reach.
     SourceRefused,
+    /// A registry refused the image for good.
+    PushRefused,
     /// A script of the document failed.
     ScriptFailed,
     /// The builder used more memory than its limit.
@@ -109,6 +111,7 @@ impl Reason {
             Self::VolumeTooSmall => "VolumeTooSmall",
             Self::VolumeHoldsOther => "VolumeHoldsOther",
             Self::SourceRefused => "SourceRefused",
+            Self::PushRefused => "PushRefused",
             Self::ScriptFailed => "ScriptFailed",
             Self::OutOfMemory => "OutOfMemory",
             Self::Timeout => "Timeout",

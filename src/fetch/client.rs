@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use ureq::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::guard::{Guard, Refusal, host, port_of};
+use super::part::Part;
 use super::proxy::Proxies;
 use super::wire::{Times, Wire};
 use crate::engine::base::{Error, Kind, Progress};
@@ -21,6 +22,8 @@ const MAX_REDIRECTS: usize = 10;
 const ATTEMPTS: u32 = 5;
 /// The first pause between two tries; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A server may refuse more bytes than these by the head of a request alone.
+const EXPECT: u64 = 1 << 20;
 /// No pause is longer, whatever a server asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -138,18 +141,44 @@ impl Client {
 
     /// Asks for `uri` and follows redirects.
     pub fn get(&self, uri: &Uri, headers: &Headers, deadline: Instant) -> Result<Answer, Fault> {
+        self.send(&Method::GET, uri, headers, None, deadline)
+    }
+
+    /// Sends a request and follows redirects. What changes something is sent again only where the
+    /// answer says that method and body stay (RFC 9110 sections 15.4.8 and 15.4.9).
+    pub fn send(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &Headers,
+        part: Option<&Part<'_>>,
+        deadline: Instant,
+    ) -> Result<Answer, Fault> {
         let mut at = uri.clone();
+        let doing = if *method == Method::GET { "fetching" } else { method.as_str() };
         for _ in 0..=MAX_REDIRECTS {
             self.guard.url(&at).map_err(|refusal| refused(&at, uri, &refusal))?;
             let mut sent = headers.plain.clone();
             if same_origin(&at, uri) {
                 sent.extend(headers.secret.clone());
             }
-            let answer = self.wire.get(&at, &sent, deadline);
-            let answer = answer.map_err(|error| fault(&at, uri, error))?;
+            if let Some(part) = part {
+                sent.insert(header::CONTENT_LENGTH, HeaderValue::from(part.len()));
+                if part.len() > EXPECT {
+                    sent.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+                }
+            }
+            let mut reader = part.map(Part::reader);
+            let body = reader.as_mut().map(|reader| reader as &mut dyn Read);
+            let answer = self.wire.ask(method, &at, &sent, body, deadline);
+            // What stopped the body says more than what the library makes of it.
+            if let Some(error) = part.and_then(Part::failure) {
+                return Err(error.into());
+            }
+            let answer = answer.map_err(|error| fault(doing, &via(&at, uri), error))?;
             let (parts, body) = answer.into_parts();
             let target = parts.headers.get(header::LOCATION);
-            match target.filter(|_| is_redirect(parts.status)) {
+            match target.filter(|_| follows(method, parts.status)) {
                 Some(target) => at = self.next(&at, uri, target)?,
                 None => {
                     let body = Box::new(body.into_reader());
@@ -162,8 +191,8 @@ impl Client {
         Err(Error::new(Kind::Input, message).into())
     }
 
-    /// Where a redirect leads.
-    fn next(&self, at: &Uri, first: &Uri, target: &HeaderValue) -> Result<Uri, Error> {
+    /// Where a `Location` leads that the answer from `at` has, `first` being asked.
+    pub fn next(&self, at: &Uri, first: &Uri, target: &HeaderValue) -> Result<Uri, Error> {
         let wrong = |why: &str| {
             let target = String::from_utf8_lossy(target.as_bytes()).escape_debug().to_string();
             let target: String =
@@ -193,11 +222,17 @@ fn doze(wait: Duration, progress: &dyn Progress) -> Result<(), Error> {
     }
 }
 
-const fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+fn follows(method: &Method, status: StatusCode) -> bool {
+    match status.as_u16() {
+        307 | 308 => true,
+        301..=303 => *method == Method::GET || *method == Method::HEAD,
+        _ => false,
+    }
 }
 
-fn same_origin(one: &Uri, other: &Uri) -> bool {
+/// Whether both addresses are of one server: the same scheme, host and port.
+#[must_use]
+pub fn same_origin(one: &Uri, other: &Uri) -> bool {
     one.scheme() == other.scheme() && host(one) == host(other) && port_of(one) == port_of(other)
 }
 
@@ -241,29 +276,32 @@ fn via(at: &Uri, first: &Uri) -> String {
 }
 
 fn refused(at: &Uri, first: &Uri, refusal: &Refusal) -> Error {
-    Error::new(Kind::Refused, format!("{} is not fetched: {refusal}", via(at, first)))
+    unreached(&via(at, first), refusal)
+}
+
+fn unreached(place: &str, refusal: &Refusal) -> Error {
+    Error::new(Kind::Refused, format!("{place} is not fetched: {refusal}"))
 }
 
 /// What the library's error means.
-fn fault(at: &Uri, first: &Uri, error: ureq::Error) -> Fault {
-    let place = via(at, first);
+fn fault(doing: &str, place: &str, error: ureq::Error) -> Fault {
     let last =
-        |kind, why: String| Fault::Final(Error::new(kind, format!("fetching {place}: {why}")));
-    let passing = |why: String| {
-        Fault::Passing(Error::new(Kind::Io, format!("fetching {place}: {why}")), None)
-    };
+        |kind, why: String| Fault::Final(Error::new(kind, format!("{doing} {place}: {why}")));
+    let passing =
+        |why: String| Fault::Passing(Error::new(Kind::Io, format!("{doing} {place}: {why}")), None);
+    let tls = |error: &rustls::Error| tls(doing, place, error);
     match error {
         ureq::Error::Other(inner) => match inner.downcast::<Refusal>() {
-            Ok(refusal) => refused(at, first, &refusal).into(),
+            Ok(refusal) => unreached(place, &refusal).into(),
             Err(inner) => passing(inner.to_string()),
         },
         ureq::Error::Timeout(what) => passing(format!("no answer in time ({what})")),
         ureq::Error::HostNotFound => passing("the name has no address".to_owned()),
-        ureq::Error::Rustls(error) => tls(&place, &error),
+        ureq::Error::Rustls(error) => tls(&error),
         ureq::Error::Io(error) => {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
             match inner {
-                Some(inner) => tls(&place, inner),
+                Some(inner) => tls(inner),
                 None => passing(error.to_string()),
             }
         }
@@ -275,8 +313,8 @@ fn fault(at: &Uri, first: &Uri, error: ureq::Error) -> Fault {
     }
 }
 
-fn tls(place: &str, error: &rustls::Error) -> Fault {
-    let text = format!("fetching {place}: {error}");
+fn tls(doing: &str, place: &str, error: &rustls::Error) -> Fault {
+    let text = format!("{doing} {place}: {error}");
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
             let hint = "; a private authority is given by caBundle or --source-ca";
@@ -293,6 +331,13 @@ pub fn expect_content(answer: Answer) -> Result<Answer, Fault> {
     if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT {
         return Ok(answer);
     }
+    Err(unexpected(&answer, Kind::Input, ""))
+}
+
+/// What an answer means that is not what was hoped for: a failure of `kind`, unless another try may
+/// succeed. `said` are the server's own words.
+pub fn unexpected(answer: &Answer, kind: Kind, said: &str) -> Fault {
+    let status = answer.status;
     let reason = status.canonical_reason().unwrap_or("unknown");
     let hint = match status.as_u16() {
         401 => ": it wants credentials, or others than those given",
@@ -301,14 +346,14 @@ pub fn expect_content(answer: Answer) -> Result<Answer, Fault> {
         _ => "",
     };
     let place = shown(&answer.uri);
-    let message = format!("{place} answered {} {reason}{hint}", status.as_u16());
+    let message = format!("{place} answered {} {reason}{hint}{said}", status.as_u16());
     match status.as_u16() {
-        408 | 425 | 429 | 500 | 502 | 503 | 504 => {
+        408 | 425 | 429 | 500 | 502..=504 | 506..=599 => {
             let after = answer.headers.get(header::RETRY_AFTER);
             let after = after.and_then(|v| v.to_str().ok()?.trim().parse().ok());
-            Err(Fault::Passing(Error::new(Kind::Io, message), after.map(Duration::from_secs)))
+            Fault::Passing(Error::new(Kind::Io, message), after.map(Duration::from_secs))
         }
-        _ => Err(Error::new(Kind::Input, message).into()),
+        _ => Error::new(kind, message).into(),
     }
 }
 

@@ -3,15 +3,16 @@
 //! Follows no redirect and repeats nothing (see `client`). Invariant: every address that is
 //! connected to was judged by the guard, and none is looked up a second time.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
-use ureq::http::{HeaderMap, Request, Response, Uri};
+use ureq::http::{HeaderMap, Method, Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body, SendBody};
 
 use super::guard::{Guard, host};
 use super::proxy::Proxies;
@@ -19,6 +20,9 @@ use crate::engine::base::{Error, Kind};
 
 /// Bytes of all headers of an answer.
 const MAX_HEADERS: usize = 64 << 10;
+/// What was sent may be worked on for so many times `Times::idle` before the answer comes: a registry
+/// reads a blob again when it is complete.
+const WORK: u32 = 10;
 /// A bundle of certificates may be so long.
 const MAX_BUNDLE: usize = 4 << 20;
 
@@ -122,20 +126,41 @@ impl Wire {
         Instant::now() + self.times.total
     }
 
-    /// Asks once.
-    pub(super) fn get(
+    /// Asks once. The length of `body` is one of the headers.
+    pub(super) fn ask(
         &self,
+        method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
+        body: Option<&mut dyn Read>,
         deadline: Instant,
     ) -> Result<Response<Body>, ureq::Error> {
-        let mut request = Request::get(uri.clone()).body(())?;
+        let request = Request::builder().method(method).uri(uri.clone());
+        let idle = self.times.idle;
+        match body {
+            None => self.run(request.body(())?, headers, idle, deadline),
+            Some(body) => {
+                let request = request.body(SendBody::from_reader(body))?;
+                self.run(request, headers, idle * WORK, deadline)
+            }
+        }
+    }
+
+    fn run(
+        &self,
+        mut request: Request<impl AsSendBody>,
+        headers: &HeaderMap,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Result<Response<Body>, ureq::Error> {
         request.headers_mut().extend(headers.clone());
+        let proxy = self.proxies.of(request.uri());
         let left = deadline.saturating_duration_since(Instant::now());
         let request = self
             .agent
             .configure_request(request)
-            .proxy(self.proxies.of(uri))
+            .proxy(proxy)
+            .timeout_recv_response(Some(idle))
             .timeout_global(Some(left.max(Duration::from_millis(1))))
             .build();
         self.agent.run(request)

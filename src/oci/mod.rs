@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! layout, archive or registry ──Blobs──▶ index ──platform──▶ manifest ──▶ Image: layers in order
+//! blobs, manifest ──▶ registry
 //! ```
 //!
 //! Knows no document and unpacks nothing. Invariant: bytes whose digest is not the one that names
@@ -27,7 +28,7 @@ pub use image::{Image, Layer, resolve};
 pub use json::Descriptor;
 pub use layout::Layout;
 pub use platform::Platform;
-pub use reference::Reference;
+pub use reference::{Reference, is_tag};
 #[cfg(feature = "cli")]
 pub use registry::{Credentials, DockerConfig, Document, Registry};
 

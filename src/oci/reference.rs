@@ -32,6 +32,12 @@ impl Reference {
         if self.registry == DEFAULT { DEFAULT_HOST } else { &self.registry }
     }
 
+    /// The repository without tag and digest.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
     /// What a manifest is asked for by: the digest where there is one, else the tag.
     #[must_use]
     pub fn selector(&self) -> &str {
@@ -45,7 +51,9 @@ pub(super) fn is_digest(text: &str) -> bool {
     hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-fn is_tag(text: &str) -> bool {
+/// Whether `text` can be a tag.
+#[must_use]
+pub fn is_tag(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     text.len() <= 128
         && text.bytes().next().is_some_and(word)
@@ -122,7 +130,7 @@ impl FromStr for Reference {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
+        f.write_str(&self.name())?;
         if let Some(tag) = &self.tag {
             write!(f, ":{tag}")?;
         }

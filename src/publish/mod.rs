@@ -1,8 +1,9 @@
-//! Puts a finished medium where machines find it.
+//! Puts a finished medium where machines find it: on volumes, and in registries.
 //!
 //! Builds nothing and knows no Kubernetes. Invariant: nothing is ever visible half-written, and
 //! nothing that is not ours is changed or removed.
 
+pub mod container;
 pub mod directory;
 mod error;
 pub mod files;

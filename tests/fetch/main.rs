@@ -7,6 +7,7 @@
 #[path = "../support/registry.rs"]
 mod docker;
 mod registry;
+#[path = "../support/web.rs"]
 mod server;
 
 use std::thread::sleep;
@@ -228,6 +229,7 @@ fn whole_bodies_arrive() {
         assert_eq!(fetched.digest, sha(&body));
     }
     assert_eq!(server.seen("/busy").len(), 3);
+    assert!(server.seen("/busy").iter().all(|request| request.method == "GET"));
     let ranges: Vec<_> =
         server.seen("/resume").iter().map(|r| r.header("range").map(ToOwned::to_owned)).collect();
     assert_eq!(ranges.len(), 3, "{ranges:?}");

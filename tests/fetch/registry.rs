@@ -28,7 +28,7 @@ impl Real {
         let directory = tempfile::tempdir().unwrap();
         server::certificates(directory.path());
         let keys = Some(("server.pem", "server.key"));
-        let served = Served::start(directory.path(), ("user", "pass:word"), keys);
+        let served = Served::start(directory.path(), Some(("user", "pass:word")), keys);
         Self { served, directory }
     }
 

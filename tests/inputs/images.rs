@@ -127,7 +127,7 @@ pub(crate) struct Registry(Served);
 
 impl Registry {
     pub(crate) fn start(directory: &Path) -> Self {
-        Self(Served::start(directory, ("user", "password"), None))
+        Self(Served::start(directory, Some(("user", "password")), None))
     }
 
     /// Pushes a layout.

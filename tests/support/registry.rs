@@ -1,4 +1,4 @@
-//! A real registry of the Debian package docker-registry, with one user.
+//! A real registry of the Debian package docker-registry, with one user or none.
 //!
 //! Pushes and pulls nothing. Invariant: it ends with the test.
 
@@ -24,26 +24,33 @@ impl Drop for Served {
 }
 
 impl Served {
-    /// Starts it with its data in `directory`; `tls` names a certificate and its key there.
-    pub(crate) fn start(directory: &Path, user: (&str, &str), tls: Option<(&str, &str)>) -> Self {
+    /// Starts it with its data in `directory`, and what was asked of it in the file `access.log` there;
+    /// `tls` names a certificate and its key there.
+    pub(crate) fn start(
+        directory: &Path,
+        user: Option<(&str, &str)>,
+        tls: Option<(&str, &str)>,
+    ) -> Self {
         let at = |name: &str| directory.join(name).display().to_string();
-        let users = Command::new("htpasswd").args(["-bBnC", "4", user.0, user.1]).output();
-        fs::write(at("users"), users.expect("htpasswd (package apache2-utils)").stdout).unwrap();
+        let auth = user.map_or_else(String::new, |(name, password)| {
+            let users = Command::new("htpasswd").args(["-bBnC", "4", name, password]).output();
+            let users = users.expect("htpasswd (package apache2-utils)").stdout;
+            fs::write(at("users"), users).unwrap();
+            format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", at("users"))
+        });
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let tls = tls.map_or_else(String::new, |(certificate, key)| {
             format!(", tls: {{certificate: {}, key: {}}}", at(certificate), at(key))
         });
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: 127.0.0.1:{port}{tls}}}\n\
-             auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-            at("data"),
-            at("users")
+             http: {{addr: 127.0.0.1:{port}{tls}}}\n{auth}",
+            at("data")
         );
         fs::write(at("config.yml"), config).unwrap();
         let process = Command::new("docker-registry")
             .args(["serve", &at("config.yml")])
-            .stdout(Stdio::null())
+            .stdout(fs::File::create(at("access.log")).unwrap().into_file())
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry (package docker-registry)");

@@ -47,6 +47,8 @@ pub(in crate::cli) struct Opened {
     pub(in crate::cli) bytes: Arc<dyn SectorSource>,
     /// The image.
     pub(in crate::cli) image: Arc<dyn Image>,
+    /// Its format.
+    pub(in crate::cli) format: FormatName,
 }
 
 impl Bytes {
@@ -171,7 +173,7 @@ impl Opened {
         let gate = Allowed::new(&flags.allow)?;
         let image = format::open(Arc::clone(&source), format, &gate).map_err(|e| bytes.fail(&e))?;
         let Bytes { name, file, .. } = bytes;
-        Ok(Self { name, file, bytes: source, image })
+        Ok(Self { name, file, bytes: source, image, format })
     }
 
     /// The disk.

@@ -216,6 +216,7 @@ const fn reason(code: Code) -> Reason {
         Code::VolumeTooSmall => Reason::VolumeTooSmall,
         Code::VolumeHoldsOther => Reason::VolumeHoldsOther,
         Code::SourceRefused => Reason::SourceRefused,
+        Code::PushRefused => Reason::PushRefused,
         Code::Io => Reason::InputOutput,
         Code::Stopped => Reason::PodLost,
         Code::Ok | Code::Bug | Code::Unknown => Reason::Bug,

@@ -46,6 +46,8 @@ pub enum Kind {
     Unsupported,
     /// A rule of whoever runs the program forbids it.
     Refused,
+    /// Another server refuses for good what was sent to it.
+    Rejected,
     /// There is no room for the output.
     NoSpace,
     /// Reading or writing failed.

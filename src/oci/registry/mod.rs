@@ -1,13 +1,16 @@
-//! Pulls from a registry: manifests by tag or digest, blobs by digest (distribution specification
-//! v1.1).
+//! Pulls from a registry, and pushes to it: manifests by tag or digest, blobs by digest
+//! (distribution specification v1.1).
 //!
-//! Chooses no platform and unpacks nothing. Invariants: what is returned has the digest that it was
+//! Chooses no platform, unpacks and packs nothing. Invariants: what is returned has the digest that it was
 //! asked for by; credentials go to the registry and to the token server that it names, never to
 //! where it redirects.
 
 mod challenge;
 mod config;
 mod pull;
+mod push;
+mod refusal;
+mod upload;
 
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +58,8 @@ pub struct Registry {
     base: String,
     image: Reference,
     credentials: Option<Credentials>,
+    /// What tokens are asked for.
+    actions: &'static str,
     pass: Mutex<Pass>,
 }
 
@@ -88,7 +93,13 @@ impl Registry {
         let scheme = if insecure { "http" } else { "https" };
         let base = format!("{scheme}://{}/v2/{}", image.host(), image.repository);
         let (client, image) = (client.clone(), image.clone());
-        Self { client, base, image, credentials, pass: Mutex::default() }
+        Self { client, base, image, credentials, actions: "pull", pass: Mutex::default() }
+    }
+
+    /// The image that it was made for.
+    #[must_use]
+    pub const fn image(&self) -> &Reference {
+        &self.image
     }
 
     /// The manifest or index with this digest or tag.
@@ -97,12 +108,7 @@ impl Registry {
         let deadline = self.client.deadline();
         let document = self.client.persist(deadline, progress, || {
             let mut answer = self.ask(&uri, deadline)?;
-            let bytes = body(&mut answer, MAX_MANIFEST)?;
-            let media_type = answer.headers.get(header::CONTENT_TYPE);
-            let media_type = media_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
-            let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
-            let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
-            Ok(Document { media_type, digest, bytes })
+            document(&mut answer)
         })?;
         if selector.contains(':') && selector != document.digest {
             let message = format!("{} has digest {}", shown(&uri), document.digest);
@@ -222,7 +228,7 @@ impl Registry {
     fn renew(&self, challenge: &Challenge, deadline: Instant) -> Result<(), Fault> {
         let Challenge::Bearer { realm, service } = challenge else { return Ok(()) };
         let mut text = realm.clone();
-        let scope = format!("repository:{}:pull", self.image.repository);
+        let scope = format!("repository:{}:{}", self.image.repository, self.actions);
         let parameters = [("service", service.as_deref()), ("scope", Some(&scope))];
         for (name, value) in parameters.into_iter().filter_map(|(n, v)| Some((n, v?))) {
             text.push(if text.contains('?') { '&' } else { '?' });
@@ -279,6 +285,16 @@ fn escaped(value: &str) -> String {
         .bytes()
         .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
         .collect()
+}
+
+/// The manifest or index in an answer.
+fn document(answer: &mut Answer) -> Result<Document, Fault> {
+    let bytes = body(answer, MAX_MANIFEST)?;
+    let media_type = answer.headers.get(header::CONTENT_TYPE);
+    let media_type = media_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
+    Ok(Document { media_type, digest, bytes })
 }
 
 /// A short body.

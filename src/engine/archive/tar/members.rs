@@ -6,7 +6,7 @@
 
 use super::BLOCK;
 use super::write::{padding, trailer};
-use crate::engine::base::tree::{Kind, Meta, Node, NodeId, Time, Tree, TreePath};
+use crate::engine::base::tree::{Attributes, Kind, Meta, Node, NodeId, Time, Tree, TreePath};
 use crate::engine::base::{Content, Error, Kind as ErrorKind, SectorSource, StreamSink};
 
 /// Bytes read at once.
@@ -127,20 +127,8 @@ impl Members<'_> {
 
     fn header(&mut self, path: &[u8], node: &Node, says: &Says<'_>) -> Result<(), Error> {
         self.written.members += 1;
-        let records = records(path, node, says);
-        if !records.is_empty() {
-            let meta = Meta::file(Time::default());
-            let extension = Says {
-                entry: tar::EntryType::XHeader,
-                link: b"",
-                size: records.len() as u64,
-                device: None,
-            };
-            self.raw(&header(b"./PaxHeaders/member", &meta, &extension)?)?;
-            self.raw(&records)?;
-            self.zeros(padding(records.len() as u64))?;
-        }
-        self.raw(&header(path, &node.meta, says)?)
+        let attributes = node.attributes.as_deref();
+        self.raw(&whole_header(path, &node.meta, attributes, says)?)
     }
 
     fn body(&mut self, content: &Content) -> Result<(), Error> {
@@ -190,6 +178,36 @@ impl Members<'_> {
     }
 }
 
+/// What stands before the body of a file of `size` bytes, or is all of a directory where that is
+/// None. A directory's path ends with a slash.
+pub fn head(path: &str, meta: &Meta, size: Option<u64>) -> Result<Vec<u8>, Error> {
+    let entry = if size.is_some() { tar::EntryType::Regular } else { tar::EntryType::Directory };
+    let says = Says { entry, link: b"", size: size.unwrap_or(0), device: None };
+    whole_header(path.as_bytes(), meta, None, &says)
+}
+
+/// The header of a member, with the extended one before it where that is needed.
+fn whole_header(
+    path: &[u8],
+    meta: &Meta,
+    attributes: Option<&Attributes>,
+    says: &Says<'_>,
+) -> Result<Vec<u8>, Error> {
+    let mut whole = Vec::new();
+    let records = records(path, meta, attributes, says);
+    if !records.is_empty() {
+        let size = records.len() as u64;
+        let entry = tar::EntryType::XHeader;
+        let extension = Says { entry, link: b"", size, device: None };
+        let own = Meta::file(Time::default());
+        whole.extend_from_slice(&header(b"./PaxHeaders/member", &own, &extension)?);
+        whole.extend_from_slice(&records);
+        whole.resize(whole.len() + padding(size) as usize, 0);
+    }
+    whole.extend_from_slice(&header(path, meta, says)?);
+    Ok(whole)
+}
+
 /// A ustar header (POSIX.1-2017, pax, "ustar Interchange Format"). What does not fit is cut: the
 /// extended header before it has it whole.
 fn header(path: &[u8], meta: &Meta, says: &Says<'_>) -> Result<[u8; BLOCK as usize], Error> {
@@ -226,7 +244,7 @@ fn put(field: &mut [u8], text: &[u8]) {
 
 /// What the header cannot say (POSIX.1-2017, pax, "pax Extended Header"; attributes as GNU tar and
 /// star write them).
-fn records(path: &[u8], node: &Node, says: &Says<'_>) -> Vec<u8> {
+fn records(path: &[u8], meta: &Meta, attributes: Option<&Attributes>, says: &Says<'_>) -> Vec<u8> {
     let mut records = Vec::new();
     let mut add = |key: &[u8], value: &[u8]| {
         // The length counts its own digits.
@@ -238,7 +256,6 @@ fn records(path: &[u8], node: &Node, says: &Says<'_>) -> Vec<u8> {
         records.extend_from_slice(len.to_string().as_bytes());
         [b" ", key, b"=", value, b"\n"].iter().for_each(|part| records.extend_from_slice(part));
     };
-    let meta = &node.meta;
     if path.len() > MOST_NAME {
         add(b"path", path);
     }
@@ -257,7 +274,7 @@ fn records(path: &[u8], node: &Node, says: &Says<'_>) -> Vec<u8> {
         add(b"mtime", time.as_bytes());
     }
     if says.entry != tar::EntryType::Link {
-        for (name, value) in node.attributes.iter().flat_map(|attributes| attributes.iter()) {
+        for (name, value) in attributes.into_iter().flatten() {
             add(&[b"SCHILY.xattr.", &**name].concat(), value);
         }
     }

@@ -4,7 +4,7 @@
 //! header │ body, filled to 512 │ header │ body … │ two blocks of zeros │ zeros to 10 KiB
 //! ```
 //!
-//! `Writer` writes files only, `write_tree` everything. `Archive` lists packages of plain files; `Entries` goes through everything that a
+//! `Writer` writes files only, `write_tree` everything, `head` what stands before a body. `Archive` lists packages of plain files; `Entries` goes through everything that a
 //! tar can hold. Invariants: what is written depends on
 //! names, sizes and bodies alone; what is read never yields a byte outside of its archive.
 
@@ -20,7 +20,7 @@ mod write;
 
 pub use entries::Entries;
 pub(super) use entries::is_header;
-pub use members::{Written, own_name, write_tree};
+pub use members::{Written, head, own_name, write_tree};
 pub use read::{Archive, Member};
 pub use write::{Dialect, Writer, header, padding, trailer};
 

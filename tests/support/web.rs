@@ -21,6 +21,8 @@ impl<T: Read + Write + Send> Stream for T {}
 /// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// `GET`.
+    pub(crate) method: String,
     /// Path and query.
     pub(crate) path: String,
     /// Header lines in lower case.
@@ -114,7 +116,8 @@ impl Server {
 fn read(stream: &mut dyn Stream, log: &Mutex<Vec<Request>>) -> Option<Request> {
     let mut lines = BufReader::with_capacity(1, stream).lines();
     let first = lines.next()?.ok()?;
-    let path = first.split(' ').nth(1)?.to_owned();
+    let mut words = first.split(' ').map(ToOwned::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
     let headers = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
     let headers = headers.map(|line| {
         let (name, value) = line.split_once(':').unwrap_or((&line, ""));
@@ -123,7 +126,7 @@ fn read(stream: &mut dyn Stream, log: &Mutex<Vec<Request>>) -> Option<Request> {
     let headers = headers.collect();
     let mut log = log.lock().unwrap();
     let earlier = log.iter().filter(|r| r.path == path).count();
-    let request = Request { path, headers, earlier };
+    let request = Request { method, path, headers, earlier };
     log.push(request.clone());
     Some(request)
 }
