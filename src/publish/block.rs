@@ -34,7 +34,7 @@ pub struct Params<'a> {
 }
 
 /// Memory that a device can write to by itself.
-#[derive(FromBytes, IntoBytes)]
+#[derive(Clone, FromBytes, IntoBytes)]
 #[repr(C, align(4096))]
 struct Page([u8; 4096]);
 
@@ -84,22 +84,25 @@ pub fn publish(
     Err(Error::DeviceDiffers { device: path.to_owned(), written: digest, read })
 }
 
+/// Opens the device. Some kernels open a read-only one for writing, others deny it, also to root.
 fn open(path: &Path) -> Result<Device, Error> {
-    Device::open(path).map_err(|error| {
-        let cause = std::error::Error::source(&error);
-        let kind = cause.and_then(|cause| cause.downcast_ref()).map(io::Error::kind);
-        let device = path.to_owned();
-        match kind {
-            Some(io::ErrorKind::ResourceBusy) => Error::DeviceInUse { device },
-            // The kernel says "permission denied" to root, too.
-            Some(io::ErrorKind::PermissionDenied) if read_only(path) => {
-                Error::DeviceReadOnly { device }
-            }
-            Some(io::ErrorKind::PermissionDenied) => {
-                Error::DeviceRefused { device, user: geteuid().as_raw(), source: error }
-            }
-            _ => error.into(),
+    let error = match Device::open(path) {
+        Ok(device) if !read_only(path) => return Ok(device),
+        Ok(_) => return Err(Error::DeviceReadOnly { device: path.to_owned() }),
+        Err(error) => error,
+    };
+    let cause = std::error::Error::source(&error);
+    let kind = cause.and_then(|cause| cause.downcast_ref()).map(io::Error::kind);
+    let device = path.to_owned();
+    Err(match kind {
+        Some(io::ErrorKind::ResourceBusy) => Error::DeviceInUse { device },
+        Some(io::ErrorKind::PermissionDenied) if read_only(path) => {
+            Error::DeviceReadOnly { device }
         }
+        Some(io::ErrorKind::PermissionDenied) => {
+            Error::DeviceRefused { device, user: geteuid().as_raw(), source: error }
+        }
+        _ => error.into(),
     })
 }
 
@@ -165,8 +168,7 @@ impl Stored<'_> {
         self.settle()?;
         let end = self.device.size();
         progress.begin(step, end);
-        let mut pages = <[Page]>::new_box_zeroed_with_elems(BATCH)
-            .map_err(|_| context(io::ErrorKind::OutOfMemory.into()))?;
+        let mut pages = vec![Page([0; 4096]); BATCH];
         let room = pages.as_mut_bytes();
         let mut hash = Sha256::new();
         let mut at = 0;

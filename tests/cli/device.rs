@@ -28,7 +28,7 @@ fn a_target_goes_to_one_place() {
     let desk = Desk::new();
     let task = ["builder", "--document", "d", "--target", "t"];
     let hashes = ["--content-hash", "c", "--target-hash", "h"];
-    let run = |flags: &[&str]| desk.run(&[&task, &hashes, flags].concat());
+    let run = |flags: &[&str]| desk.run(&[&task[..], &hashes, flags].concat());
     let err = run(&[]).failed(2);
     assert!(err.contains("not provided") && err.contains("--volume <DIR>"), "{err}");
     let err = run(&["--volume", "v", "--device", "d"]).failed(2);
