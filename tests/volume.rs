@@ -6,31 +6,22 @@
 
 mod support {
     pub(crate) mod ext4;
+    pub(crate) mod publishing;
     pub(crate) mod tool;
 }
 
-use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use fs_err as fs;
 use support::ext4::Ext4;
+use support::publishing::{At, Dots, MIB, dense, killed, sha256sum, victim};
 use support::tool;
 use vmimage::engine::base::{self, ByteSource, Kind, Padded, Progress, SectorSource, Silent};
 use vmimage::publish::{Error, volume};
 
-const MIB: u64 = 1 << 20;
 const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const PARTIAL: &str = ".vmimage-0123456789ab.partial";
-
-/// `count` bytes of which none is zero and no unit is like another.
-fn dense(count: u64) -> Arc<dyn SectorSource> {
-    let byte = |at: u64| u8::try_from((at ^ (at >> 12)) % 255 + 1).unwrap();
-    Arc::new(ByteSource::new((0..count).map(byte).collect::<Vec<u8>>()))
-}
 
 fn publish(
     medium: &Arc<dyn SectorSource>,
@@ -50,43 +41,10 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-fn sha256sum(file: &Path) -> String {
-    let line = tool::run("coreutils", "sha256sum", &[file.to_str().unwrap()]);
-    format!("sha256:{}", line.split(' ').next().unwrap())
-}
-
 /// What `stat` tells, in its own letters.
 fn stat(format: &str, file: &Path) -> String {
     let text = tool::run("coreutils", "stat", &["-c", format, file.to_str().unwrap()]);
     text.trim().to_owned()
-}
-
-/// Does something once, when more than `after` bytes are done.
-struct At<F> {
-    after: u64,
-    act: F,
-    done: AtomicU64,
-}
-
-impl<F> At<F> {
-    fn new(after: u64, act: F) -> Self {
-        Self { after, act, done: AtomicU64::new(0) }
-    }
-}
-
-impl<F> std::fmt::Debug for At<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "At({})", self.after)
-    }
-}
-
-impl<F: Fn() -> Result<(), base::Error> + Send + Sync> Progress for At<F> {
-    fn begin(&self, _: &str, _: u64) {}
-
-    fn advance(&self, bytes: u64) -> Result<(), base::Error> {
-        let before = self.done.fetch_add(bytes, Ordering::Relaxed);
-        if (before..before + bytes).contains(&self.after) { (self.act)() } else { Ok(()) }
-    }
 }
 
 #[test]
@@ -225,14 +183,11 @@ fn two_processes_do_not_publish_at_once() {
     assert_eq!(names(volume.path()), ["disk.img"]);
 }
 
-/// A real kill, with no chance to clean up: this test program runs itself as the victim, which
-/// tells each step on stderr.
 #[test]
 fn a_kill_at_any_time_leaves_a_whole_disk_or_none() {
-    const VICTIM: &str = "VMIMAGE_TEST_VICTIM";
     let medium = dense(16 * MIB);
-    if let Some(directory) = std::env::var_os(VICTIM) {
-        publish(&medium, Path::new(&directory), &Dots).unwrap();
+    if let Some(directory) = victim() {
+        publish(&medium, &directory, &Dots).unwrap();
         return;
     }
     let volume = tempfile::tempdir().unwrap();
@@ -240,17 +195,7 @@ fn a_kill_at_any_time_leaves_a_whole_disk_or_none() {
     let (mut unfinished, mut whole) = (0, 0);
     // 16 steps and the end: at the first it is not killed in time, at the last surely at work.
     for steps in [1000, 16, 15, 12, 8, 4, 1] {
-        let mut victim = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_kill_at_any_time_leaves_a_whole_disk_or_none"])
-            .env(VICTIM, volume.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let told = victim.stderr.take().unwrap().take(steps).read_to_end(&mut Vec::new()).unwrap();
-        assert!(told > 0, "the victim did nothing");
-        victim.kill().unwrap();
-        victim.wait().unwrap();
+        killed("a_kill_at_any_time_leaves_a_whole_disk_or_none", volume.path(), steps);
         match names(volume.path()).iter().map(String::as_str).collect::<Vec<_>>()[..] {
             // Left there for the next one to clear away.
             [PARTIAL] => unfinished += 1,
@@ -266,22 +211,6 @@ fn a_kill_at_any_time_leaves_a_whole_disk_or_none() {
     let published = publish(&medium, volume.path(), &Silent).unwrap();
     assert_eq!(published.digest, sha256sum(&disk));
     assert_eq!(names(volume.path()), ["disk.img"]);
-}
-
-/// One dot for each step, slowly.
-#[derive(Debug)]
-struct Dots;
-
-impl Progress for Dots {
-    fn begin(&self, _: &str, _: u64) {}
-
-    fn advance(&self, bytes: u64) -> Result<(), base::Error> {
-        if bytes > 0 {
-            std::io::stderr().write_all(b".").unwrap();
-            std::thread::sleep(Duration::from_millis(30));
-        }
-        Ok(())
-    }
 }
 
 #[test]

@@ -46,6 +46,12 @@ pub enum Error {
         /// The entries there are.
         known: Vec<String>,
     },
+    /// The entry asks for files, which no bare device can hold.
+    #[error("the entry {name:?} of spec.publish asks for files: they need --volume, not --device")]
+    FilesOnDevice {
+        /// The entry that was asked for.
+        name: String,
+    },
     /// A hash is not the one that the caller computed.
     #[error(
         "{what} is {computed} here and {given} for the caller; both must come from one release"
@@ -93,9 +99,11 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Parse(_) | Self::Count { .. } | Self::Problems { .. } | Self::Target { .. } => {
-                Code::InvalidDocument
-            }
+            Self::Parse(_)
+            | Self::Count { .. }
+            | Self::Problems { .. }
+            | Self::Target { .. }
+            | Self::FilesOnDevice { .. } => Code::InvalidDocument,
             Self::BootAssets { .. } => Code::InvalidInput,
             Self::Read { .. } => Code::Io,
             Self::Hash { .. } | Self::Digest(_) | Self::Panic { .. } => Code::Bug,
@@ -110,7 +118,7 @@ impl Error {
         match self {
             Self::Parse(error) => error.path().map(ToString::to_string),
             Self::Problems { problems } => problems.first().map(|p| p.path.to_string()),
-            Self::Target { .. } => Some("spec.publish".to_owned()),
+            Self::Target { .. } | Self::FilesOnDevice { .. } => Some("spec.publish".to_owned()),
             Self::BootAssets { .. } => Some("spec.boot".to_owned()),
             Self::Digest(error) => Some(error.path.to_string()),
             Self::Engine(error) | Self::Publish(publish::Error::Engine(error)) => {
@@ -147,6 +155,10 @@ fn publish_code(error: &publish::Error) -> Code {
         publish::Error::HoldsOther { .. } | publish::Error::HoldsOtherFiles { .. } => {
             Code::VolumeHoldsOther
         }
+        publish::Error::DeviceRefused { .. }
+        | publish::Error::DeviceReadOnly { .. }
+        | publish::Error::DeviceInUse { .. }
+        | publish::Error::DeviceDiffers { .. } => Code::Io,
         publish::Error::Engine(error) => code_of(error.kind()),
     }
 }

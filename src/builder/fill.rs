@@ -1,47 +1,93 @@
-//! Fills the mounted volume with what a target asks for: a disk, or the files of all formats.
+//! Fills a volume or a device with what a target asks for: a disk, or the files of all formats.
 //!
-//! Invariant: what the volume holds is described by the build manifest that is returned.
+//! Invariant: what it holds is described by the build manifest that is returned.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{self, Place, Ready, Steps};
 use super::manifest::{Made, build_manifest};
 use super::watch::Watch;
-use super::{Error, Params};
-use crate::engine::base::{self, Progress};
-use crate::manifest::{room, types};
+use super::{Destination, Error, Params};
+use crate::engine::base::{self, Progress, SectorSource};
+use crate::manifest::room;
+use crate::manifest::types::{self, Target};
 use crate::publish::directory::Directory;
 use crate::publish::volume::{self, Published};
+use crate::publish::{self, block};
 use crate::report::{BuildManifest, OutputEntry};
 
-/// A filled volume.
+/// How a target is served.
+pub(super) enum Filling<'a> {
+    /// `disk.img` in the volume with this root.
+    Volume(&'a Path),
+    /// The bytes of the disk on this device.
+    Device(&'a Path),
+    /// The files of all formats in a directory of the volume with this root.
+    Files(&'a types::Files, &'a Path),
+}
+
+impl<'a> Filling<'a> {
+    /// What serves `target` there.
+    pub(super) fn of(target: &'a Target, there: &'a Destination) -> Result<Self, Error> {
+        match (&target.files, there) {
+            (None, Destination::Volume(root)) => Ok(Self::Volume(root)),
+            (None, Destination::Device(path)) => Ok(Self::Device(path)),
+            (Some(files), Destination::Volume(root)) => Ok(Self::Files(files, root)),
+            (Some(_), Destination::Device(_)) => {
+                Err(Error::FilesOnDevice { name: target.name.clone() })
+            }
+        }
+    }
+
+    /// Does it.
+    pub(super) fn run(
+        self,
+        ready: &Ready<'_>,
+        params: &Params,
+        watch: &Watch<'_>,
+    ) -> Result<Filled, Error> {
+        let target_hash = &params.target_hash;
+        match self {
+            Self::Volume(directory) => disk(ready, params, watch, "disk.img", |medium| {
+                volume::publish(medium, &volume::Params { directory, target_hash }, watch)
+            }),
+            Self::Device(device) => disk(ready, params, watch, "disk", |medium| {
+                block::publish(medium, &block::Params { device }, watch)
+            }),
+            Self::Files(wanted, root) => directory(ready, wanted, root, watch),
+        }
+    }
+}
+
+/// What was filled.
 pub(super) struct Filled {
     pub(super) published: Published,
     pub(super) manifest: BuildManifest,
 }
 
-/// `disk.img` in the volume's root.
-pub(super) fn volume(
+/// The disk as `put` publishes it; its name is `file`.
+fn disk(
     ready: &Ready<'_>,
     params: &Params,
     watch: &Watch<'_>,
+    file: &str,
+    put: impl FnOnce(Arc<dyn SectorSource>) -> Result<Published, publish::Error>,
 ) -> Result<Filled, Error> {
     let Ready { image, inputs, content_hash, media, .. } = *ready;
     let medium = media.main();
-    let place = volume::Params { directory: &params.volume, target_hash: &params.target_hash };
     let virtual_size = medium.len();
-    let published =
-        watch.stage("publish", || Ok(volume::publish(Arc::clone(medium), &place, watch)?))?;
+    let published = watch.stage("publish", || Ok(put(Arc::clone(medium))?))?;
     let content_digest = if published.size == virtual_size {
         published.digest.clone()
     } else {
-        // The volume's disk is padded: the content has a digest of its own.
+        // The published disk is padded: the content has a digest of its own.
         watch.stage("digest", || Ok(base::digest(&**medium, watch)?))?
     };
     let output = OutputEntry {
         name: params.target.clone(),
         kind: "raw".to_owned(),
-        file: "disk.img".to_owned(),
+        file: file.to_owned(),
         digest: published.digest.clone(),
         size: published.size,
         ..OutputEntry::default()
@@ -51,14 +97,14 @@ pub(super) fn volume(
 }
 
 /// The files of all formats in a directory of the volume.
-pub(super) fn directory(
+fn directory(
     ready: &Ready<'_>,
     wanted: &types::Files,
-    params: &Params,
+    root: &Path,
     watch: &Watch<'_>,
 ) -> Result<Filled, Error> {
     let names = files::names(ready.image, ready.files);
-    let directory = Directory::take(&params.volume, wanted.path.as_deref(), &names)?;
+    let directory = Directory::take(root, wanted.path.as_deref(), &names)?;
     let needed = room(&ready.image.spec).map_err(base::Error::from)?.get();
     let explain = |error| Error::from(directory.explain(error, needed));
     let place = Place { directory: directory.path(), threads: 0, steps: watch };

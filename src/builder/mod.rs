@@ -1,11 +1,11 @@
-//! The process inside the build pod: document → engine → volume → report.
+//! The process inside the build pod: document → engine → target → report.
 //!
 //! ```text
 //! read ──▶ check ──▶ inputs ──▶ hash ──▶ build ──▶ publish ──▶ digest ──▶ framed manifest, report
 //! ```
 //!
 //! Does not print and handles no signals (see `Host`); knows no Kubernetes client. Needs no home,
-//! no temporary directory and no particular user: it writes to the volume and to the termination
+//! no temporary directory and no particular user: it writes to the target and to the termination
 //! log only. Invariant: however a build ends, by a panic too, there is a report of it.
 
 mod accept;
@@ -33,6 +33,7 @@ use crate::sources::Settings;
 
 pub use error::{Error, chain, code_of};
 use files::Ready;
+use fill::Filling;
 pub use manifest::{Made, build_manifest};
 pub use resolve::{Looking, resolve};
 use watch::Watch;
@@ -44,8 +45,8 @@ pub struct Params {
     pub document: PathBuf,
     /// Name of the entry of `spec.publish` to serve.
     pub target: String,
-    /// Root directory of the mounted volume.
-    pub volume: PathBuf,
+    /// Where the target is published.
+    pub destination: Destination,
     /// contentHash that the caller computed.
     pub content_hash: String,
     /// targetHash that the caller computed.
@@ -60,6 +61,15 @@ pub struct Params {
     pub scripts: Scripted,
     /// The file that takes the report.
     pub termination_log: PathBuf,
+}
+
+/// Where a target is published.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// In the root directory of a mounted volume.
+    Volume(PathBuf),
+    /// On a block device.
+    Device(PathBuf),
 }
 
 /// What becomes of a document's scripts in this run.
@@ -128,6 +138,7 @@ fn leave(report: Result<Report, Error>, at: &Path, watch: &Watch<'_>) -> Code {
 fn build(params: &Params, watch: &Watch<'_>) -> Result<Option<Outcome>, Error> {
     let image = watch.stage("read", || accept::read(&params.document))?;
     let target = accept::target(&image, &params.target)?;
+    let filling = Filling::of(target, &params.destination)?;
     let sources = params.sources.open(None)?;
     let time = Time::default();
     let inputs =
@@ -163,10 +174,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Option<Outcome>, Error> {
         media: &media,
         files: &planned,
     };
-    let filled = match &target.files {
-        Some(files) => fill::directory(&ready, files, params, watch)?,
-        None => fill::volume(&ready, params, watch)?,
-    };
+    let filled = filling.run(&ready, params, watch)?;
     let manifest = to_json(&filled.manifest)?;
     let result = BuildResult {
         content_digest: filled.manifest.content_digest,
@@ -230,7 +238,7 @@ mod tests {
         let params = Params {
             document: directory.path().join("none"),
             target: "golden".to_owned(),
-            volume: directory.path().to_owned(),
+            destination: Destination::Volume(directory.path().to_owned()),
             content_hash: String::new(),
             target_hash: String::new(),
             boot_assets: Vec::new(),

@@ -275,6 +275,9 @@ pub(super) struct CompletionsArgs {
     pub(super) shell: clap_complete::Shell,
 }
 
+/// Flags of `builder` that a run which only looks at inputs has no use for.
+const BUILDS: [&str; 5] = ["target", "volume", "device", "content_hash", "target_hash"];
+
 /// Flags of `builder`: the contract between controller and build pod.
 #[derive(Debug, Args)]
 pub(super) struct BuilderArgs {
@@ -282,14 +285,17 @@ pub(super) struct BuilderArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) document: PathBuf,
     /// Build nothing: report the digests of inputs that have none in the document
-    #[arg(long, conflicts_with_all = ["target", "volume", "content_hash", "target_hash"])]
+    #[arg(long, conflicts_with_all = BUILDS)]
     pub(super) resolve: bool,
     /// Name of the entry of spec.publish to serve
     #[arg(long, value_name = "NAME", required_unless_present = "resolve")]
     pub(super) target: Option<String>,
-    /// Root directory of the mounted volume
-    #[arg(long, value_name = "DIR", required_unless_present = "resolve")]
+    /// Root directory of the mounted volume; the target is published in it
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resolve", "stage", "device"])]
     pub(super) volume: Option<PathBuf>,
+    /// Block device; the target is published on it, and all that it holds is overwritten
+    #[arg(long, value_name = "PATH", conflicts_with = "volume")]
+    pub(super) device: Option<PathBuf>,
     /// contentHash that the controller computed
     #[arg(long, value_name = "HEX", required_unless_present = "resolve")]
     pub(super) content_hash: Option<String>,

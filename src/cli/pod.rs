@@ -10,7 +10,7 @@ use super::args::BuilderArgs;
 use super::failure::Failures;
 use super::interrupt::Interrupt;
 use super::output;
-use crate::builder::{self, Host, Looking, Params, Scripted};
+use crate::builder::{self, Destination, Host, Looking, Params, Scripted};
 
 /// Runs the verb and returns the exit code.
 pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
@@ -19,6 +19,7 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         resolve,
         target,
         volume,
+        device,
         content_hash,
         target_hash,
         boot_asset_digest,
@@ -38,9 +39,12 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
     }
     let params = Params {
         document,
-        // clap has made sure that they are there.
+        // clap has made sure that what is needed is there.
         target: target.unwrap_or_default(),
-        volume: volume.unwrap_or_default(),
+        destination: match device {
+            Some(device) => Destination::Device(device),
+            None => Destination::Volume(volume.unwrap_or_default()),
+        },
         content_hash: content_hash.unwrap_or_default(),
         target_hash: target_hash.unwrap_or_default(),
         boot_assets: boot_asset_digest,

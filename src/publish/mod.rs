@@ -3,10 +3,12 @@
 //! Builds nothing and knows no Kubernetes. Invariant: nothing is ever visible half-written, and
 //! nothing that is not ours is changed or removed.
 
+pub mod block;
 pub mod container;
 pub mod directory;
 mod error;
 pub mod files;
+mod hashing;
 pub mod volume;
 
 pub use error::Error;

@@ -9,18 +9,17 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, Mode, fchmod, flock, statvfs};
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use sha2::{Digest as _, Sha256};
 
 use super::Error;
+use super::hashing::Hashing;
 use crate::engine::base::{
-    AtomicFile, Error as EngineError, FileSource, Kind, Padded, PositionalSink, Progress,
-    SectorSource, digest,
+    AtomicFile, Error as EngineError, FileSource, Kind, Padded, Progress, SectorSource, digest,
 };
 use crate::engine::format::raw;
 use crate::units::ByteSize;
@@ -46,9 +45,9 @@ pub struct Params<'a> {
 /// What the volume holds now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// SHA-256 of `disk.img`, or of `SHA256SUMS`.
+    /// SHA-256 of `disk.img`, of the disk on a device, or of `SHA256SUMS`.
     pub digest: String,
-    /// Length of `disk.img`, or of all files together.
+    /// Length of `disk.img`, of the disk on a device, or of all files together.
     pub size: u64,
     /// Whether it was there already.
     pub reused: bool,
@@ -61,8 +60,8 @@ pub fn publish(
     progress: &dyn Progress,
 ) -> Result<Published, Error> {
     let directory = params.directory;
-    let size = ByteSize::bytes(medium.len()).round_up(UNIT).map_err(EngineError::from)?.get();
-    let disk = Padded::new(medium, size)?;
+    let disk = padded(medium)?;
+    let size = disk.len();
     let _lock = lock(directory)?;
     let there = survey(directory)?;
     if let Some(path) = &there.disk
@@ -87,6 +86,12 @@ pub fn publish(
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// The disk as machines get it: whole MiB.
+pub(super) fn padded(medium: Arc<dyn SectorSource>) -> Result<Padded, EngineError> {
+    let size = ByteSize::bytes(medium.len()).round_up(UNIT)?.get();
+    Padded::new(medium, size)
 }
 
 /// Keeps another process out of the volume until the result is dropped: a pod that is being
@@ -180,7 +185,7 @@ fn write(
     let file = AtomicFile::create_as(&target, &temporary)?;
     // Set, not asked for at creation: there the umask would have a say.
     fchmod(file.file(), MODE).map_err(|e| failed("setting the mode of", &target, e))?;
-    let sink = Hashing { file: &file, state: Mutex::new((Sha256::new(), 0)), progress };
+    let sink = Hashing::new(&file, progress);
     raw::write(disk, &sink, progress)?;
     let digest = sink.finish(disk.len())?;
     file.commit()?;
@@ -189,57 +194,4 @@ fn write(
 
 pub(super) fn failed(attempt: &str, path: &Path, cause: impl Into<io::Error>) -> EngineError {
     EngineError::io(format!("{attempt} {}", path.display()), cause.into())
-}
-
-/// Hashes what passes through on its way to a file: every byte is touched once. The writes must
-/// come in order, as those of `raw::write` do; what is skipped is zeros.
-struct Hashing<'a> {
-    file: &'a AtomicFile,
-    state: Mutex<(Sha256, u64)>,
-    /// Asked while holes are hashed: they take time although nothing is written.
-    progress: &'a dyn Progress,
-}
-
-impl Hashing<'_> {
-    /// The digest of all `len` bytes.
-    fn finish(self, len: u64) -> Result<String, EngineError> {
-        let (mut hash, at) = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        zeros(&mut hash, at, len, self.progress)?;
-        Ok(format!("sha256:{}", hex::encode(hash.finalize())))
-    }
-}
-
-impl PositionalSink for Hashing<'_> {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), EngineError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (hash, at) = &mut *state;
-        zeros(hash, *at, offset, self.progress)?;
-        hash.update(bytes);
-        *at = offset + bytes.len() as u64;
-        self.file.write_at(offset, bytes)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), EngineError> {
-        self.file.set_len(len)
-    }
-}
-
-/// Hashes zeros from `from` up to `to`; can be cancelled.
-fn zeros(
-    hash: &mut Sha256,
-    from: u64,
-    to: u64,
-    progress: &dyn Progress,
-) -> Result<(), EngineError> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut left = to.checked_sub(from).ok_or_else(|| {
-        EngineError::new(Kind::Io, format!("a write at {to} came after one that ended at {from}"))
-    })?;
-    while left > 0 {
-        let part = left.min(ZEROS.len() as u64);
-        hash.update(ZEROS.get(..part as usize).unwrap_or_default());
-        left -= part;
-        progress.advance(0)?;
-    }
-    Ok(())
 }

@@ -12,19 +12,19 @@ use vmimage::report::{BuildManifest, BuildResult, Code, Report};
 use crate::support::{Desk, PROGRAM, Ran, ended, sha256sum, signal, wait_until};
 
 /// A desk with `vmimage.json` as the controller writes it, and an empty volume.
-struct Pod {
-    desk: Desk,
+pub(crate) struct Pod {
+    pub(crate) desk: Desk,
     content_hash: String,
     target_hash: String,
 }
 
 impl Pod {
-    fn new(spec: &Value) -> Self {
+    pub(crate) fn new(spec: &Value) -> Self {
         Self::of(spec, json!({"pvc": {}}))
     }
 
     /// With this target.
-    fn of(spec: &Value, mut target: Value) -> Self {
+    pub(crate) fn of(spec: &Value, mut target: Value) -> Self {
         let mut spec = spec.clone();
         target["name"] = "golden".into();
         spec["publish"] = json!([{"name": "other", "pvc": {"name": "x"}}, target]);
@@ -49,11 +49,11 @@ impl Pod {
         pod
     }
 
-    fn hello() -> Self {
+    pub(crate) fn hello() -> Self {
         Self::new(&json!({"boot": {"sector": {"message": "Hello from a pod"}}}))
     }
 
-    fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let text = |text: &str| text.to_owned();
         let path = |name: &str| self.desk.path(name).to_str().unwrap().to_owned();
         [
@@ -84,7 +84,7 @@ impl Pod {
 
     /// Asserts success and returns the result.
     #[track_caller]
-    fn succeeded(&self, ran: Ran) -> (BuildResult, String) {
+    pub(crate) fn succeeded(&self, ran: Ran) -> (BuildResult, String) {
         let out = ran.ok();
         let report = self.report();
         assert_eq!(report.code, Code::Ok);
@@ -93,7 +93,7 @@ impl Pod {
 
     /// Asserts this failure and returns the report.
     #[track_caller]
-    fn failed(&self, ran: Ran, code: Code) -> Report {
+    pub(crate) fn failed(&self, ran: Ran, code: Code) -> Report {
         assert_eq!(ran.out, "");
         ran.failed(i32::from(code.exit()));
         let report = self.report();
@@ -102,7 +102,7 @@ impl Pod {
         report
     }
 
-    fn volume(&self) -> Vec<String> {
+    pub(crate) fn volume(&self) -> Vec<String> {
         self.list("volume")
     }
 

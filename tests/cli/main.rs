@@ -9,6 +9,7 @@ mod atomic;
 mod build;
 mod builder;
 mod cache;
+mod device;
 mod errors;
 mod faults;
 mod formats;
@@ -19,3 +20,9 @@ mod same_bytes;
 mod support;
 mod trees;
 mod words;
+
+#[path = "../support"]
+mod shared {
+    pub(crate) mod loopback;
+    pub(crate) mod tool;
+}

@@ -63,7 +63,7 @@ pub(in crate::cli) fn run(args: &ConvertArgs, output: &Output) -> Result<(), Fai
         Target::Device(path) => {
             let device = Device::open(path)?;
             format::raw::copy(&*medium, &device, &work)?;
-            device.finish(medium.len())?;
+            device.finish(medium.len(), work.progress)?;
             opened.unchanged().map_err(|e| opened.fail(&e))?;
             Some(medium.len())
         }

@@ -123,7 +123,7 @@ mod tests {
         let mut builder = Container {
             name: "build".to_owned(),
             args: Some(vec!["builder".to_owned()]),
-            volume_mounts: Some(vec![mount("target", "/target"), mount("scratch", "/scratch")]),
+            volume_mounts: Some(vec![mount("scratch", "/scratch")]),
             security_context: Some(SecurityContext {
                 run_as_non_root: Some(true),
                 ..SecurityContext::default()

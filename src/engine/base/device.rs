@@ -1,6 +1,6 @@
 //! A block device as the place of a raw disk.
 //!
-//! Adds no padding. Invariant: whatever the device held before, every byte up to the disk's length
+//! Adds no padding. Invariant: whatever the device held before, every byte up to where it is finished
 //! is written or zeroed; writes come in order.
 
 use std::fs::File;
@@ -13,10 +13,14 @@ use std::sync::{Mutex, PoisonError};
 use fs_err as fs;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 
-use super::{Error, Kind, PositionalSink};
+use super::{Error, Kind, PositionalSink, Progress};
 
 /// What zeros are written from where the device cannot zero by itself.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// What devices zero by themselves begins and ends at multiples of this.
+const BLOCK: u64 = 4096;
+/// Zeros are asked for in pieces of this size: after each one the user can stop.
+const PIECE: u64 = 64 << 20;
 
 /// A block device being overwritten.
 #[derive(Debug)]
@@ -39,30 +43,67 @@ impl Device {
             return Err(Error::new(Kind::Document, message));
         }
         let mut options = std::fs::OpenOptions::new();
-        options.write(true).custom_flags(OFlags::EXCL.bits().cast_signed());
+        options.read(true).write(true).custom_flags(OFlags::EXCL.bits().cast_signed());
         let mut file = options.open(path).map_err(context)?;
         let len = file.seek(SeekFrom::End(0)).map_err(context)?;
         Ok(Self { file, path: path.to_owned(), len, done: Mutex::new(0) })
     }
 
-    /// Zeroes what is left up to `len` and waits until all is on the device.
-    pub fn finish(self, len: u64) -> Result<(), Error> {
-        let done = *self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        self.zero(done, len)?;
+    /// Number of bytes it has room for.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.len
+    }
+
+    /// The open device.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Zeroes what is left up to `end`.
+    pub fn zero_to(&self, end: u64, progress: &dyn Progress) -> Result<(), Error> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        while *done < end {
+            let next = (*done / PIECE + 1).saturating_mul(PIECE).min(end);
+            self.zero(*done, next)?;
+            *done = next;
+            progress.advance(0)?;
+        }
+        Ok(())
+    }
+
+    /// Zeroes what is left up to `end` and waits until all is on the device.
+    pub fn finish(&self, end: u64, progress: &dyn Progress) -> Result<(), Error> {
+        self.zero_to(end, progress)?;
         let context = |e| Error::io(format!("writing {}", self.path.display()), e);
         self.file.sync_all().map_err(context)
     }
 
-    /// Zeroes from `start` to `end`. The kernel knows how, and says no where the device cannot.
+    /// Zeroes from `start` to `end`.
     fn zero(&self, start: u64, end: u64) -> Result<(), Error> {
-        if start >= end {
-            return Ok(());
+        let from = start.next_multiple_of(BLOCK);
+        let to = end / BLOCK * BLOCK;
+        // Each request is waited for: a short gap is written faster.
+        let long = to.saturating_sub(from) >= ZEROS.len() as u64;
+        if long && self.zeroed_by_kernel(from, to) {
+            self.put_zeros(start, from)?;
+            return self.put_zeros(to, end);
         }
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let aligned = start.is_multiple_of(4096) && end.is_multiple_of(4096);
-        if aligned && fallocate(&self.file, flags, start, end - start).is_ok() {
-            return Ok(());
-        }
+        self.put_zeros(start, end)
+    }
+
+    /// Has the kernel zero from `start` to `end`: at best the device gives the room back and reads as
+    /// zeros there, else the kernel writes them. False where it can do neither.
+    fn zeroed_by_kernel(&self, start: u64, end: u64) -> bool {
+        let ways = [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE];
+        ways.into_iter().any(|way| {
+            let flags = way | FallocateFlags::KEEP_SIZE;
+            fallocate(&self.file, flags, start, end - start).is_ok()
+        })
+    }
+
+    fn put_zeros(&self, start: u64, end: u64) -> Result<(), Error> {
         let mut at = start;
         while at < end {
             let len = (end - at).min(ZEROS.len() as u64);
@@ -85,7 +126,9 @@ impl PositionalSink for Device {
             let message = format!("writing at {offset} of a device that is written up to {done}");
             return Err(Error::new(Kind::Io, message));
         }
-        self.zero(*done, offset)?;
+        if *done < offset {
+            self.zero(*done, offset)?;
+        }
         self.put(offset, bytes)?;
         *done = offset.saturating_add(bytes.len() as u64);
         Ok(())
