@@ -46,11 +46,13 @@ pub enum Error {
         /// The entries there are.
         known: Vec<String>,
     },
-    /// The entry asks for files, which no bare device can hold.
-    #[error("the entry {name:?} of spec.publish asks for files: they need --volume, not --device")]
-    FilesOnDevice {
+    /// The caller gave another place than the entry asks for.
+    #[error("the entry {name:?} of spec.publish needs {flag}")]
+    Destination {
         /// The entry that was asked for.
         name: String,
+        /// The flag of what it needs.
+        flag: &'static str,
     },
     /// A hash is not the one that the caller computed.
     #[error(
@@ -103,7 +105,7 @@ impl Error {
             | Self::Count { .. }
             | Self::Problems { .. }
             | Self::Target { .. }
-            | Self::FilesOnDevice { .. } => Code::InvalidDocument,
+            | Self::Destination { .. } => Code::InvalidDocument,
             Self::BootAssets { .. } => Code::InvalidInput,
             Self::Read { .. } => Code::Io,
             Self::Hash { .. } | Self::Digest(_) | Self::Panic { .. } => Code::Bug,
@@ -118,7 +120,7 @@ impl Error {
         match self {
             Self::Parse(error) => error.path().map(ToString::to_string),
             Self::Problems { problems } => problems.first().map(|p| p.path.to_string()),
-            Self::Target { .. } | Self::FilesOnDevice { .. } => Some("spec.publish".to_owned()),
+            Self::Target { .. } | Self::Destination { .. } => Some("spec.publish".to_owned()),
             Self::BootAssets { .. } => Some("spec.boot".to_owned()),
             Self::Digest(error) => Some(error.path.to_string()),
             Self::Engine(error) | Self::Publish(publish::Error::Engine(error)) => {

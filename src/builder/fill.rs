@@ -1,4 +1,5 @@
-//! Fills a volume or a device with what a target asks for: a disk, or the files of all formats.
+//! Serves a target: a disk on a volume or a device, the files of all formats in a directory, a
+//! container image in a registry.
 //!
 //! Invariant: what it holds is described by the build manifest that is returned.
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use super::files::{self, Place, Ready, Steps};
 use super::manifest::{Made, build_manifest};
 use super::watch::Watch;
-use super::{Destination, Error, Params};
+use super::{Destination, Error, Params, push};
 use crate::engine::base::{self, Progress, SectorSource};
 use crate::manifest::room;
 use crate::manifest::types::{self, Target};
@@ -16,6 +17,7 @@ use crate::publish::directory::Directory;
 use crate::publish::volume::{self, Published};
 use crate::publish::{self, block};
 use crate::report::{BuildManifest, OutputEntry};
+use crate::sources::Sources;
 
 /// How a target is served.
 pub(super) enum Filling<'a> {
@@ -25,18 +27,22 @@ pub(super) enum Filling<'a> {
     Device(&'a Path),
     /// The files of all formats in a directory of the volume with this root.
     Files(&'a types::Files, &'a Path),
+    /// A container image, with the credentials of this directory.
+    Image(&'a Target, &'a types::Push, &'a Path),
 }
 
 impl<'a> Filling<'a> {
     /// What serves `target` there.
     pub(super) fn of(target: &'a Target, there: &'a Destination) -> Result<Self, Error> {
-        match (&target.files, there) {
-            (None, Destination::Volume(root)) => Ok(Self::Volume(root)),
-            (None, Destination::Device(path)) => Ok(Self::Device(path)),
-            (Some(files), Destination::Volume(root)) => Ok(Self::Files(files, root)),
-            (Some(_), Destination::Device(_)) => {
-                Err(Error::FilesOnDevice { name: target.name.clone() })
-            }
+        let wrong = |flag| Error::Destination { name: target.name.clone(), flag };
+        match (target.push(), &target.files, there) {
+            (Some(push), _, Destination::Registry(path)) => Ok(Self::Image(target, push, path)),
+            (Some(_), ..) => Err(wrong("--push")),
+            (None, Some(files), Destination::Volume(root)) => Ok(Self::Files(files, root)),
+            (None, Some(_), _) => Err(wrong("--volume")),
+            (None, None, Destination::Volume(root)) => Ok(Self::Volume(root)),
+            (None, None, Destination::Device(path)) => Ok(Self::Device(path)),
+            (None, None, Destination::Registry(_)) => Err(wrong("--volume or --device")),
         }
     }
 
@@ -45,6 +51,7 @@ impl<'a> Filling<'a> {
         self,
         ready: &Ready<'_>,
         params: &Params,
+        sources: &Sources,
         watch: &Watch<'_>,
     ) -> Result<Filled, Error> {
         let target_hash = &params.target_hash;
@@ -56,6 +63,9 @@ impl<'a> Filling<'a> {
                 block::publish(medium, &block::Params { device }, watch)
             }),
             Self::Files(wanted, root) => directory(ready, wanted, root, watch),
+            Self::Image(target, wanted, path) => {
+                push::image(ready, (target, wanted), path, sources, watch)
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 pub mod files;
 mod fill;
 mod manifest;
+mod push;
 mod resolve;
 mod watch;
 
@@ -70,6 +71,8 @@ pub enum Destination {
     Volume(PathBuf),
     /// On a block device.
     Device(PathBuf),
+    /// In a registry, with the credentials and certificates of this directory.
+    Registry(PathBuf),
 }
 
 /// What becomes of a document's scripts in this run.
@@ -174,7 +177,7 @@ fn build(params: &Params, watch: &Watch<'_>) -> Result<Option<Outcome>, Error> {
         media: &media,
         files: &planned,
     };
-    let filled = filling.run(&ready, params, watch)?;
+    let filled = filling.run(&ready, params, &sources, watch)?;
     let manifest = to_json(&filled.manifest)?;
     let result = BuildResult {
         content_digest: filled.manifest.content_digest,

@@ -276,7 +276,7 @@ pub(super) struct CompletionsArgs {
 }
 
 /// Flags of `builder` that a run which only looks at inputs has no use for.
-const BUILDS: [&str; 5] = ["target", "volume", "device", "content_hash", "target_hash"];
+const BUILDS: [&str; 6] = ["target", "volume", "device", "push", "content_hash", "target_hash"];
 
 /// Flags of `builder`: the contract between controller and build pod.
 #[derive(Debug, Args)]
@@ -291,11 +291,15 @@ pub(super) struct BuilderArgs {
     #[arg(long, value_name = "NAME", required_unless_present = "resolve")]
     pub(super) target: Option<String>,
     /// Root directory of the mounted volume; the target is published in it
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["resolve", "stage", "device"])]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resolve", "stage", "device", "push"])]
     pub(super) volume: Option<PathBuf>,
     /// Block device; the target is published on it, and all that it holds is overwritten
     #[arg(long, value_name = "PATH", conflicts_with = "volume")]
     pub(super) device: Option<PathBuf>,
+    /// The target is a container image: directory with config.json (a Docker configuration) and ca.crt,
+    /// where the document names a secret or certificates
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["volume", "device"])]
+    pub(super) push: Option<PathBuf>,
     /// contentHash that the controller computed
     #[arg(long, value_name = "HEX", required_unless_present = "resolve")]
     pub(super) content_hash: Option<String>,

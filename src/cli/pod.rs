@@ -20,6 +20,7 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         target,
         volume,
         device,
+        push,
         content_hash,
         target_hash,
         boot_asset_digest,
@@ -41,9 +42,10 @@ pub(super) fn run(args: BuilderArgs) -> Result<u8, Failures> {
         document,
         // clap has made sure that what is needed is there.
         target: target.unwrap_or_default(),
-        destination: match device {
-            Some(device) => Destination::Device(device),
-            None => Destination::Volume(volume.unwrap_or_default()),
+        destination: match (device, push) {
+            (Some(device), _) => Destination::Device(device),
+            (None, Some(credentials)) => Destination::Registry(credentials),
+            (None, None) => Destination::Volume(volume.unwrap_or_default()),
         },
         content_hash: content_hash.unwrap_or_default(),
         target_hash: target_hash.unwrap_or_default(),

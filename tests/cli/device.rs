@@ -46,8 +46,7 @@ fn a_device_takes_a_disk_and_must_be_one() {
     let report =
         pod.failed(pod.desk.run(&arguments(&pod, Path::new("/dev/null"))), Code::InvalidDocument);
     assert_eq!(report.field.as_deref(), Some("spec.publish"));
-    let says =
-        "the entry \"golden\" of spec.publish asks for files: they need --volume, not --device";
+    let says = "the entry \"golden\" of spec.publish needs --volume";
     assert_eq!(report.message, says);
     let pod = Pod::hello();
     let report =
