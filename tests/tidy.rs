@@ -86,6 +86,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "report",
             "publish",
             "sources",
+            "oci",
             "fetch",
             "engine",
             "engine::base",
