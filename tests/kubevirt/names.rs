@@ -74,7 +74,7 @@ pub(super) fn unknown(machine: &Value, published: &Published) -> Vec<String> {
         let size = text(&template["spec"]["storage"]["resources"]["requests"]["storage"]);
         match published.sources.get(&source) {
             None => unknown.push(format!("DataSource {source}")),
-            Some(disk) if *disk != size => unknown.push(format!("size {size} of {source}")),
+            Some(disk) if *disk != size => unknown.push(format!("size {size}")),
             Some(_) => {}
         }
     }
