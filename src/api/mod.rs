@@ -2,6 +2,7 @@
 //!
 //! Does not reconcile. Invariant: names that other programs rely on stand here once.
 
+pub mod cdi;
 pub mod conditions;
 pub mod crd;
 mod image;

@@ -64,6 +64,10 @@ struct Flags {
     #[arg(long, env = "VMIMAGE_ALLOW_SCRIPTS")]
     allow_scripts: bool,
 
+    /// Leave KubeVirt and CDI alone: no DataVolumes, no DataSources, no look at who uses old volumes
+    #[arg(long, env = "VMIMAGE_NO_KUBEVIRT")]
+    no_kubevirt: bool,
+
     /// How log lines look
     #[arg(long, env = "VMIMAGE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -174,6 +178,7 @@ impl From<Flags> for Config {
             class_minimum,
             sources,
             allow_scripts,
+            no_kubevirt,
             log_format: _,
             log_level: _,
         } = flags;
@@ -188,6 +193,7 @@ impl From<Flags> for Config {
             source_flags: sources.pass_on(),
             boot_assets: BTreeMap::new(),
             allow_scripts,
+            kubevirt: !no_kubevirt,
             claims: ClaimRules {
                 overhead: filesystem_overhead,
                 class_overhead: class_overhead.into_iter().collect::<BTreeMap<_, _>>(),

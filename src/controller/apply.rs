@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::compose;
+use super::config::ClaimRules;
 use super::context::Context;
 use super::decide::Action;
 use super::observe::{Class, Observed, Wanted};
@@ -91,6 +92,7 @@ impl Order<'_> {
             Action::DeleteManifest { base } => {
                 self.delete::<ConfigMap>(&names::manifest(base), None).await
             }
+            Action::Cdi(act) => self.act(act).await,
             Action::DeleteJob { name, uid, document } => {
                 // The document first: a crash in between leaves the Job, which leads back here.
                 if let Some(document) = document {
@@ -107,20 +109,26 @@ impl Order<'_> {
 
     async fn start(&self, wanted: &Wanted, attempt: u32) -> Result<(), Error> {
         let config = &self.context.config;
-        let class = match self.observed.classes.get(wanted.class.as_deref().unwrap_or_default()) {
-            Some(Class::Found(name)) => Some(name.as_str()),
-            Some(Class::Missing) | None => wanted.class.as_deref(),
-        };
+        let (class, rules) = self.sizing(wanted);
         if wanted.has_claim()
             && !self.observed.volumes.iter().any(|volume| volume.id.name == wanted.claim)
         {
-            self.create(compose::claim(self.image, wanted, class, &config.claims)?).await?;
+            self.create(compose::claim(self.image, wanted, class, &rules)?).await?;
         }
         self.create(compose::document(self.image, wanted, &self.accepted.resolved)).await?;
         self.create(compose::job(self.image, self.accepted, wanted, attempt, config)).await
     }
 
-    fn api<K>(&self) -> Api<K>
+    /// The StorageClass of `wanted`'s claim, if it is known, and the rules for its size.
+    pub(super) fn sizing<'a>(&'a self, wanted: &'a Wanted) -> (Option<&'a str>, ClaimRules) {
+        let class = match self.observed.classes.get(wanted.class.as_deref().unwrap_or_default()) {
+            Some(Class::Found(name)) => Some(name.as_str()),
+            Some(Class::Missing) | None => wanted.class.as_deref(),
+        };
+        (class, self.observed.cdi.overhead.raise(&self.context.config.claims, class))
+    }
+
+    pub(super) fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
@@ -128,7 +136,7 @@ impl Order<'_> {
     }
 
     /// Creates `object`; one that is there already and ours is as good.
-    async fn create<K>(&self, object: K) -> Result<(), Error>
+    pub(super) async fn create<K>(&self, object: K) -> Result<(), Error>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Clone
@@ -230,7 +238,7 @@ fn framed_manifest<'a>(log: &'a str, digest: &str) -> Option<&'a str> {
     })
 }
 
-fn api(attempt: impl FnOnce() -> String) -> impl FnOnce(kube::Error) -> Error {
+pub(super) fn api(attempt: impl FnOnce() -> String) -> impl FnOnce(kube::Error) -> Error {
     |source| Error::Api { attempt: attempt(), source }
 }
 

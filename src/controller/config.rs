@@ -33,6 +33,8 @@ pub struct Config {
     pub boot_assets: BTreeMap<String, BootAssets>,
     /// Whether scripts run in namespaces that allow them.
     pub allow_scripts: bool,
+    /// Whether CDI and KubeVirt are looked for.
+    pub kubevirt: bool,
     /// How claims are sized.
     pub claims: ClaimRules,
 }

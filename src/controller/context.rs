@@ -14,6 +14,7 @@ use kube::runtime::reflector::Store;
 
 use tokio::sync::watch;
 
+use super::cdi::Presence;
 use super::config::Config;
 use crate::api::{Image, labels};
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) recorder: Recorder,
     pub(super) caches: Caches,
+    /// What was seen of CDI and KubeVirt; none until they were looked for.
+    pub(super) seen: watch::Receiver<Option<Arc<Presence>>>,
     /// The longest that one run may take.
     pub(super) patience: Duration,
     failures: Mutex<HashMap<String, u32>>,
@@ -66,6 +69,7 @@ impl Context {
         config: Arc<Config>,
         metrics: Arc<Metrics>,
         caches: Caches,
+        seen: watch::Receiver<Option<Arc<Presence>>>,
     ) -> Self {
         let reporter = Reporter { controller: labels::MANAGER.to_owned(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
@@ -75,9 +79,22 @@ impl Context {
             metrics,
             recorder,
             caches,
+            seen,
             patience: PATIENCE,
             failures: Mutex::default(),
         }
+    }
+
+    /// Waits until all caches were filled and CDI was looked for.
+    pub(super) async fn fill(&self) {
+        self.caches.fill().await;
+        // An error means that the program is ending.
+        let _ = self.seen.clone().wait_for(Option::is_some).await;
+    }
+
+    /// What was seen of CDI and KubeVirt.
+    pub(super) fn presence(&self) -> Arc<Presence> {
+        self.seen.borrow().clone().unwrap_or_default()
     }
 
     /// Counts a failure of the image with this UID: the pause before the next try, doubled each

@@ -13,6 +13,7 @@ use kube::api::{Api, ListParams};
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt as _};
 
+use super::cdi::{self, Seen};
 use super::context::Context;
 use super::observe::{Attempt, Class, Observed, Phase, PodTruth, Volume, Wanted};
 use super::tags;
@@ -44,6 +45,7 @@ pub(super) async fn dereference(
     }
     observed.rivals = tags::rivals(image, wanted, &context.caches.images);
     observed.refusals = refusals(image, &observed, context).await?;
+    observed.cdi = cdi::look(image, wanted, &observed, context).await?;
     Ok(observed)
 }
 
@@ -58,6 +60,7 @@ fn cached(image: &Image, context: &Context) -> Observed {
         classes: BTreeMap::new(),
         refusals: BTreeMap::new(),
         rivals: BTreeMap::new(),
+        cdi: Seen::default(),
     }
 }
 

@@ -9,6 +9,8 @@
 //! remembered; whoever kills this program at any moment changes only how long it takes.
 
 mod apply;
+mod carry;
+mod cdi;
 mod compose;
 mod config;
 mod context;

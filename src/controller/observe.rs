@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use serde::{Deserialize, Serialize};
 
+use super::cdi::{Seen, Ties, populated_for};
 use super::compose::{STAGE, script_number};
 use crate::api::labels;
 use crate::manifest::types::{Create, Push, Retain};
@@ -35,6 +36,8 @@ pub(super) struct Observed {
     pub refusals: BTreeMap<String, String>,
     /// Older images that push to the same tag, by the target: `image:tag` and who does.
     pub rivals: BTreeMap<String, Rival>,
+    /// What there is of CDI.
+    pub cdi: Seen,
 }
 
 /// An image that pushes where a target wants to push, and was there before.
@@ -85,6 +88,10 @@ pub(super) struct Volume {
     pub lost: bool,
     /// The labels and annotations that its document gave it.
     pub dress: Dress,
+    /// What holds it.
+    pub ties: Ties,
+    /// The DataVolume that it was completed for.
+    pub populated_for: String,
 }
 
 /// The marks of a complete volume.
@@ -210,8 +217,14 @@ impl From<&PersistentVolumeClaim> for Volume {
             attempt: annotation(labels::ATTEMPT).parse().unwrap_or_default(),
         });
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
-        let dress = Dress::read(&annotation(labels::DRESS));
-        Self { id, marks, lost: phase == Some("Lost"), dress }
+        Self {
+            id,
+            marks,
+            lost: phase == Some("Lost"),
+            dress: Dress::read(&annotation(labels::DRESS)),
+            ties: Ties::of(&claim.metadata),
+            populated_for: populated_for(&claim.metadata),
+        }
     }
 }
 

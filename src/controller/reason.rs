@@ -44,6 +44,14 @@ pub(super) enum Reason {
     NameConflict,
     /// An older image pushes to the same tag.
     TagConflict,
+    /// The cluster has no CDI yet, or the operator leaves it alone.
+    WaitingForCDI,
+    /// CDI is to adopt the claim.
+    Adopting,
+    /// CDI made a claim of its own for a DataVolume of the claim's name.
+    DataVolumeFirst,
+    /// Something else controls the claim, so CDI cannot.
+    ClaimOwnedByOther,
     /// The apiserver refused what the controller asked for.
     Refused,
     /// A claim with a stable name holds other content.
@@ -102,6 +110,10 @@ impl Reason {
             Self::OldPodRunning => "OldPodRunning",
             Self::NameConflict => "NameConflict",
             Self::TagConflict => "TagConflict",
+            Self::WaitingForCDI => "WaitingForCDI",
+            Self::Adopting => "Adopting",
+            Self::DataVolumeFirst => "DataVolumeFirst",
+            Self::ClaimOwnedByOther => "ClaimOwnedByOther",
             Self::Refused => "Refused",
             Self::NameHoldsOtherContent => "NameHoldsOtherContent",
             Self::RetryLimitExceeded => "RetryLimitExceeded",

@@ -19,9 +19,11 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::apply::{self, Order};
+use super::carry::carry_out;
+use super::cdi;
 use super::config::Config;
 use super::context::Context;
-use super::decide::{self, Action, Decision, Facts, State};
+use super::decide::{self, Facts};
 use super::dereference::dereference;
 use super::inputs;
 use super::looking::Open;
@@ -35,10 +37,6 @@ use crate::manifest::hash::InputDigests;
 use crate::manifest::types::Spec;
 use crate::manifest::{API_VERSION, KIND};
 
-/// How soon a name that is still taken is looked at again.
-const NAMESAKE: Duration = Duration::from_secs(1);
-/// How soon something that the apiserver refused is tried again.
-const REFUSED: Duration = Duration::from_secs(15);
 /// How soon a status with the digests of inputs is looked for in the cache.
 const LOOKED: Duration = Duration::from_millis(200);
 /// How soon an object that a source names is looked for again.
@@ -58,6 +56,9 @@ pub(super) enum Error {
     /// The status could not be written.
     #[error("writing the status")]
     Status(#[source] kube::Error),
+    /// The namespace is being deleted: nothing is left to be done.
+    #[error("the namespace is being deleted")]
+    Ending,
     /// A request was not answered.
     #[error("the apiserver has not answered within {0:?}")]
     Unanswered(Duration),
@@ -65,11 +66,17 @@ pub(super) enum Error {
 
 /// Brings `image` one step further.
 pub(super) async fn reconcile(image: Arc<Image>, context: Arc<Context>) -> Result<Next, Error> {
-    context.caches.fill().await;
+    context.fill().await;
     let timer = context.metrics.reconcile_timer();
     let patience = context.patience;
     let answer = tokio::time::timeout(patience, run(&image, &context)).await;
-    let answer = answer.unwrap_or(Err(Error::Unanswered(patience)));
+    let answer = match answer.unwrap_or(Err(Error::Unanswered(patience))) {
+        Err(Error::Ending) => {
+            context.succeeded(image.uid());
+            Ok(Next::await_change())
+        }
+        answer => answer,
+    };
     context.metrics.reconciled(if answer.is_ok() { "ok" } else { "error" });
     drop(timer);
     answer
@@ -119,9 +126,14 @@ async fn run(image: &Image, context: &Context) -> Result<Next, Error> {
             }
         }
         Known::Accepted(accepted) => {
-            let observed =
+            let mut observed =
                 dereference(image, &accepted.wanted, context).await.map_err(Error::Dereference)?;
             let mut decision = decide::decide(&accepted, &observed, facts);
+            if !decision.due.is_empty() {
+                let uses = cdi::who(image, &decision.due, &observed.cdi, context).await;
+                observed.cdi.uses = uses.map_err(Error::Dereference)?;
+                decision = decide::decide(&accepted, &observed, facts);
+            }
             let order = Order { image, accepted: &accepted, observed: &observed, context };
             carry_out(&order, &mut decision).await?;
             let status = status::status(&accepted, &observed, &decision, facts);
@@ -182,48 +194,6 @@ fn judged(
     digests.extend(resolved.clone());
     let accepted = validate::accept(image, spec, &digests)?;
     Ok(Known::Accepted(Box::new(Accepted { resolved, ..accepted })))
-}
-
-/// Carries all actions out. What the apiserver refuses becomes the target's state; what may pass
-/// by itself ends the run.
-async fn carry_out(order: &Order<'_>, decision: &mut Decision) -> Result<(), Error> {
-    for action in std::mem::take(&mut decision.actions) {
-        let Err(error) = order.apply(&action).await else { continue };
-        let (Action::Start { wanted, .. }
-        | Action::Complete { wanted, .. }
-        | Action::Dress { wanted, .. }) = &action
-        else {
-            return Err(Error::Apply(error));
-        };
-        let Some((state, again)) = refusal(&error) else { return Err(Error::Apply(error)) };
-        decision.again = Some(decision.again.map_or(again, |other| other.min(again)));
-        for target in decision.targets.iter_mut().filter(|t| t.wanted.target == wanted.target) {
-            target.state = state.clone();
-        }
-    }
-    Ok(())
-}
-
-/// The state that a refused action leaves its target in, and when to look again; none if the error
-/// may pass by itself.
-fn refusal(error: &apply::Error) -> Option<(State, Duration)> {
-    let (reason, message, again) = match error {
-        apply::Error::Namesake { .. } => (Reason::NamesakeTerminating, error.to_string(), NAMESAKE),
-        apply::Error::Foreign { .. } => (Reason::NameConflict, error.to_string(), REFUSED),
-        apply::Error::Size(overflow) => (Reason::Refused, overflow.to_string(), REFUSED),
-        apply::Error::Api { attempt, source: kube::Error::Api(status) } => {
-            let quota = status.message.contains("exceeded quota");
-            match status.code {
-                403 if quota => (Reason::QuotaExceeded, status.message.clone(), REFUSED),
-                400 | 403 | 404 | 422 => {
-                    (Reason::Refused, format!("{attempt}: {}", status.message), REFUSED)
-                }
-                _ => return None,
-            }
-        }
-        apply::Error::Api { .. } => return None,
-    };
-    Some((State::Waiting(reason, message), again))
 }
 
 /// Writes the status if it changed, and an event if the image now stands differently.
@@ -308,7 +278,7 @@ async fn announce(image: &Image, status: &Status, previous: &Status, context: &C
     }
     let stands = |kind| status.conditions.iter().any(|c| c.kind == kind);
     let calm = now.status == "True"
-        || [Reason::Building, Reason::Publishing, Reason::Suspended]
+        || [Reason::Building, Reason::Publishing, Reason::Adopting, Reason::Suspended]
             .iter()
             .any(|reason| now.reason == reason.as_str());
     tracing::info!(

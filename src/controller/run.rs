@@ -20,6 +20,7 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::cdi::{self, Presence};
 use super::config::Config;
 use super::context::{Caches, Context};
 use super::reconcile::{after_error, reconcile};
@@ -59,8 +60,16 @@ pub(super) fn scope(
     let (filled, is_filled) = watch::channel(0);
     let fill = Fill { count: Arc::new(filled), metrics: metrics.clone() };
     let caches = Caches { images: images.clone(), jobs, pods, claims, filled: is_filled };
-    let context = Context::new(client.clone(), config.clone(), metrics.clone(), caches.clone());
-    let context = Arc::new(context);
+    let (told, seen) = watch::channel((!config.kubevirt).then(|| Arc::new(Presence::off())));
+    let (kinds, counters) = (config.clone(), metrics.clone());
+    let context = Arc::new(Context::new(client.clone(), kinds, counters, caches.clone(), seen));
+    let presence = match config.kubevirt {
+        true => {
+            let place = namespace.map(str::to_owned);
+            cdi::follow(client.clone(), place, images.clone(), told).left_stream()
+        }
+        false => futures::stream::empty().right_stream(),
+    };
     let left = context.clone();
 
     let all = Watch::default().page_size(PAGE);
@@ -88,13 +97,15 @@ pub(super) fn scope(
         .watches_stream(jobs, image_of)
         .watches_stream(pods, image_of)
         .watches_stream(claims, image_of)
+        .reconcile_on(presence)
         .graceful_shutdown_on(stopped)
         .run(reconcile, after_error, context)
         .for_each(|_| futures::future::ready(()));
     Scope { caches, run: Box::pin(run) }
 }
 
-fn api<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>
+/// Objects of a kind in one namespace, or in all of them.
+pub(super) fn api<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {

@@ -3,8 +3,11 @@
 //! Pure. Invariant: `Ready` is true only if every target holds this generation's content; the same
 //! decision gives the same status, so a settled image is never written.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
+use super::cdi::{Served, Uses};
 use super::decide::{Decision, Facts, State, TargetDecision};
 use super::observe::{Marks, Observed, Phase, Volume, Wanted};
 use super::reason::Reason;
@@ -62,7 +65,10 @@ pub(super) fn status(
     facts: Facts<'_>,
 ) -> Status {
     let overall = overall(&decision.targets);
-    let claims = conditions(&overall);
+    let mut claims = conditions(&overall);
+    held(&mut claims, &decision.targets);
+    claims.extend(cdi_available(decision, observed));
+    claims.extend(old_volumes_kept(decision));
     Status {
         observed_generation: Some(facts.generation),
         content_hash: Some(accepted.content_hash.clone()),
@@ -156,8 +162,67 @@ fn conditions(overall: &Overall) -> Vec<Claim> {
     }
 }
 
+/// Every target holds its content, though something may still have to refer to it.
+fn held(claims: &mut [Claim], targets: &[TargetDecision]) {
+    if targets.is_empty() || targets.iter().any(|target| target.marks().is_none()) {
+        return;
+    }
+    for claim in claims.iter_mut().filter(|claim| claim.holds == Some(false)) {
+        let reason = match claim.kind {
+            "Built" => "Built",
+            "Published" => Reason::Published.as_str(),
+            _ => continue,
+        };
+        (claim.holds, claim.reason) = (Some(true), reason.to_owned());
+        claim.message = "every target holds the content".to_owned();
+    }
+}
+
+/// Told of images that ask for something of CDI.
+fn cdi_available(decision: &Decision, observed: &Observed) -> Option<Claim> {
+    decision.targets.iter().find(|target| target.wanted.asks_cdi())?;
+    let (holds, reason, message) = match observed.cdi.served {
+        Served::There => (true, "CDIFound", "the cluster has CDI (cdi.kubevirt.io/v1beta1)"),
+        Served::Missing => (false, "CDIMissing", "the cluster has no CDI (cdi.kubevirt.io/v1beta1)"),
+        Served::Off => (false, "CDIMissing", "the operator leaves CDI alone (--no-kubevirt)"),
+    };
+    Some(Claim {
+        kind: "CDIAvailable",
+        holds: Some(holds),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    })
+}
+
+/// Why volumes of earlier content stay that would be deleted.
+fn old_volumes_kept(decision: &Decision) -> Option<Claim> {
+    let told = |(claim, uses): &(String, Uses)| {
+        let list = |names: &BTreeSet<String>| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            names.join(", ")
+        };
+        let mut parts = Vec::new();
+        if !uses.by.is_empty() {
+            parts.push(format!("used by {}", list(&uses.by)));
+        }
+        if !uses.unknown.is_empty() {
+            parts.push(format!("the operator may not list {}", list(&uses.unknown)));
+        }
+        format!("claim {claim}: {}", parts.join("; "))
+    };
+    decision.kept.first()?;
+    let used = decision.kept.iter().any(|(_, uses)| !uses.by.is_empty());
+    let message: Vec<String> = decision.kept.iter().map(told).collect();
+    Some(Claim {
+        kind: "OldVolumesKept",
+        holds: Some(true),
+        reason: if used { "InUse" } else { "CannotLook" }.to_owned(),
+        message: message.join(". "),
+    })
+}
+
 fn content(target: &TargetDecision) -> Option<Content> {
-    let State::Published(marks) = &target.state else { return None };
+    let marks = target.marks()?;
     Some(Content {
         digest: marks.content_digest.clone(),
         virtual_size_bytes: number(marks.virtual_size),
@@ -177,11 +242,11 @@ fn target(target: &TargetDecision, observed: &Observed, facts: Facts<'_>) -> Tar
             *reason
         }
     };
-    let current = match &target.state {
-        State::Published(marks) if wanted.push.is_some() => Some(pushed(wanted, marks, facts)),
-        State::Published(marks) => Some(published(&wanted.claim, &wanted.target_hash, marks)),
-        _ if wanted.push.is_some() => told(&wanted.target, facts),
-        _ => newest(&wanted.target, observed, facts),
+    let current = match target.marks() {
+        Some(marks) if wanted.push.is_some() => Some(pushed(wanted, marks, facts)),
+        Some(marks) => Some(published(&wanted.claim, &wanted.target_hash, marks)),
+        None if wanted.push.is_some() => told(&wanted.target, facts),
+        None => newest(&wanted.target, observed, facts),
     };
     TargetStatus {
         name: wanted.target.clone(),

@@ -129,19 +129,25 @@ fn the_image_is_taken_by_digest_before_tag() {
 }
 
 /// What the controller does in a namespace: `group/resource` and its verbs.
-const CALLS: [(&str, &str); 9] = [
+const CALLS: [(&str, &str); 13] = [
     ("/configmaps", "create delete get"),
     ("/events", "list"),
     ("/persistentvolumeclaims", "create delete get list patch watch"),
     ("/pods", "list watch"),
     ("/pods/log", "get"),
     ("batch/jobs", "create delete get list watch"),
+    ("cdi.kubevirt.io/datasources", "create delete get list patch"),
+    ("cdi.kubevirt.io/datavolumes", "create delete get list patch"),
     ("events.k8s.io/events", "create patch"),
+    ("kubevirt.io/virtualmachineinstances", "list"),
+    ("kubevirt.io/virtualmachines", "list"),
     ("vmimage.dev/vmimages", "list watch"),
     ("vmimage.dev/vmimages/status", "patch"),
 ];
 
-const CLUSTER_CALLS: (&str, &str) = ("storage.k8s.io/storageclasses", "get list");
+/// What it reads that belongs to no namespace.
+const CLUSTER_CALLS: [(&str, &str); 2] =
+    [("cdi.kubevirt.io/cdiconfigs", "get"), ("storage.k8s.io/storageclasses", "get list")];
 
 /// The rules of a role as `group/resource` to its sorted verbs.
 fn rules(role: &Value) -> BTreeMap<String, String> {
@@ -167,7 +173,7 @@ fn table<'a>(calls: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> BTreeMa
 #[test]
 fn permissions_are_exactly_these() {
     let rendered = render(&[]);
-    let all = CALLS.iter().chain([&CLUSTER_CALLS]);
+    let all = CALLS.iter().chain(&CLUSTER_CALLS);
     assert_eq!(rules(rendered.named("ClusterRole", "vmimage-operator")), table(all));
     bound(&rendered, "ClusterRoleBinding", None);
     assert_eq!(rendered.all().filter(|o| o["kind"] == "Role").count(), 0);
@@ -182,7 +188,7 @@ fn permissions_are_exactly_these() {
 #[test]
 fn with_watched_namespaces_the_cluster_stays_closed() {
     let rendered = render(&["--values", "charts/vmimage-operator/ci/watch-namespaces-values.yaml"]);
-    assert_eq!(rules(rendered.one("ClusterRole")), table([&CLUSTER_CALLS]));
+    assert_eq!(rules(rendered.one("ClusterRole")), table(&CLUSTER_CALLS));
     bound(&rendered, "ClusterRoleBinding", None);
     for namespace in ["images-a", "images-b"] {
         let role = |o: &&Value| o["kind"] == "Role" && o["metadata"]["namespace"] == namespace;
@@ -191,6 +197,16 @@ fn with_watched_namespaces_the_cluster_stays_closed() {
     }
     let pod = &rendered.one("Deployment")["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"].get("runAsUser"), None);
+}
+
+#[test]
+fn without_kubevirt_there_are_no_rights_to_it() {
+    let rendered = render(&["--set", "kubevirt=false"]);
+    let role = rules(rendered.named("ClusterRole", "vmimage-operator"));
+    let left = CALLS.iter().chain(&CLUSTER_CALLS).filter(|(what, _)| !what.contains("kubevirt.io"));
+    assert_eq!(role, table(left));
+    let args = container(&rendered)["args"].as_array().unwrap();
+    assert!(args.contains(&json!("--no-kubevirt")), "{args:?}");
 }
 
 /// The operator's account is bound to its role, and only it.

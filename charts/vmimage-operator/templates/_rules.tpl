@@ -35,6 +35,17 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.kubevirt }}
+# DataVolumes that wait for published volumes, DataSources that point at them: ours are made, changed and
+# deleted. Those of others are read: one of a wanted name, and whether one still copies an old volume.
+- apiGroups: [cdi.kubevirt.io]
+  resources: [datavolumes, datasources]
+  verbs: [get, list, create, patch, delete]
+# Whether a machine, running or not, still has an old volume: asked before one is deleted.
+- apiGroups: [kubevirt.io]
+  resources: [virtualmachines, virtualmachineinstances]
+  verbs: [list]
+{{- end }}
 {{- end }}
 
 {{/* What the operator reads that belongs to no namespace. */}}
@@ -43,6 +54,12 @@
 - apiGroups: [storage.k8s.io]
   resources: [storageclasses]
   verbs: [get, list]
+{{- if .Values.kubevirt }}
+# What CDI was told that filesystems keep for themselves.
+- apiGroups: [cdi.kubevirt.io]
+  resources: [cdiconfigs]
+  verbs: [get]
+{{- end }}
 {{- if .Values.allowScripts }}
 # Whether a namespace allows scripts: its label.
 - apiGroups: [""]

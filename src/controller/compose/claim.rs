@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::super::config::ClaimRules;
 use super::super::observe::{Dress, Marks, Wanted};
 use crate::api::{Image, labels};
-use crate::units::SizeOverflow;
+use crate::units::{ByteSize, SizeOverflow};
 
 /// The claim for `wanted`, whose StorageClass is `class` if it is known.
 pub(in crate::controller) fn claim(
@@ -23,11 +23,7 @@ pub(in crate::controller) fn claim(
     class: Option<&str>,
     rules: &ClaimRules,
 ) -> Result<PersistentVolumeClaim, SizeOverflow> {
-    let request = match wanted.request {
-        Some(request) => request,
-        None if wanted.block => rules.device(wanted.holds, class),
-        None => rules.request(wanted.holds, class)?,
-    };
+    let request = request(wanted, class, rules)?;
     let mut metadata = super::metadata(image, wanted, &wanted.claim, false);
     metadata.labels.get_or_insert_default().extend(wanted.dress.labels.clone());
     let annotations = metadata.annotations.get_or_insert_default();
@@ -67,6 +63,19 @@ pub(in crate::controller) fn dressed(wanted: &Wanted, uid: &str, before: &Dress)
     }})
 }
 
+/// The request of `wanted`'s claim, whose StorageClass is `class` if it is known.
+pub(in crate::controller) fn request(
+    wanted: &Wanted,
+    class: Option<&str>,
+    rules: &ClaimRules,
+) -> Result<ByteSize, SizeOverflow> {
+    match wanted.request {
+        Some(request) => Ok(request),
+        None if wanted.block => Ok(rules.device(wanted.holds, class)),
+        None => rules.request(wanted.holds, class),
+    }
+}
+
 /// The annotations that mark the claim with this UID complete, for server-side apply. The UID
 /// makes the write fail if the claim was replaced meanwhile.
 pub(in crate::controller) fn marks(
@@ -75,7 +84,9 @@ pub(in crate::controller) fn marks(
     uid: &str,
     marks: &Marks,
 ) -> PersistentVolumeClaim {
+    // A claim that an earlier image of this name left behind becomes this image's with its marks.
     let annotations = super::strings([
+        (labels::OWNER_UID, image.uid()),
         (labels::COMPLETE, wanted.target_hash.as_str()),
         (labels::DIGEST, &marks.digest),
         (labels::SIZE, &marks.size.to_string()),

@@ -3,6 +3,7 @@
 //! Pure. Invariant: labels and annotations are ours alone, nothing of the image's own is copied;
 //! the same wish composes the same object.
 
+mod cdi;
 mod claim;
 mod document;
 mod job;
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-pub(super) use claim::{claim, dressed, marks};
+pub(super) use cdi::{data_source, data_volume, pointed};
+pub(super) use claim::{claim, dressed, marks, request};
 pub(super) use document::{document, manifest};
 pub(super) use job::{CONTAINER, job};
 pub(super) use scripts::{STAGE, number as script_number};
@@ -57,7 +59,7 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 
 /// The image as owner. A claim's owner never is its controller: whoever adopts the claim later
 /// (CDI does) needs that place.
-fn owner(image: &Image, controls: bool) -> OwnerReference {
+pub(super) fn owner(image: &Image, controls: bool) -> OwnerReference {
     OwnerReference {
         api_version: API_VERSION.to_owned(),
         kind: KIND.to_owned(),

@@ -9,6 +9,7 @@
 //! left to do it asks for nothing, so a settled image causes no request.
 
 mod attempt;
+mod cdi;
 mod pushed;
 mod retention;
 mod target;
@@ -17,6 +18,7 @@ mod tests;
 
 use std::time::Duration;
 
+use super::cdi::{Act, Uses};
 use super::observe::{Dress, Marks, Observed, Wanted};
 use super::reason::Reason;
 use super::validate::Accepted;
@@ -51,6 +53,10 @@ pub(super) struct Decision {
     pub actions: Vec<Action>,
     /// When to look again even if nothing is seen to change.
     pub again: Option<Duration>,
+    /// Claims that may be deleted once it is known that nobody uses them.
+    pub due: Vec<String>,
+    /// Claims that are due and stay.
+    pub kept: Vec<(String, Uses)>,
 }
 
 /// How one target stands.
@@ -62,6 +68,23 @@ pub(super) struct TargetDecision {
     pub state: State,
     /// The Job that runs or ended last: name and attempt.
     pub job: Option<(String, u32)>,
+    /// What its claim holds, if it is complete: something may still have to refer to it.
+    pub filled: Option<Marks>,
+}
+
+impl TargetDecision {
+    /// The content that it holds, referred to or not.
+    pub(super) const fn marks(&self) -> Option<&Marks> {
+        match (&self.state, &self.filled) {
+            (State::Published(marks), _) | (_, Some(marks)) => Some(marks),
+            _ => None,
+        }
+    }
+
+    fn of(wanted: &Wanted, step: target::Step) -> Self {
+        let target::Step { state, job, filled, .. } = step;
+        Self { wanted: wanted.clone(), state, job, filled }
+    }
 }
 
 /// How a target stands.
@@ -132,6 +155,8 @@ pub(super) enum Action {
         /// The name of its document; none if it stays.
         document: Option<String>,
     },
+    /// Do something with an object of CDI.
+    Cdi(Act),
     /// Delete a claim and the build manifest kept for it.
     DeleteVolume {
         /// The claim's name.
@@ -143,29 +168,48 @@ pub(super) enum Action {
     },
 }
 
+impl Action {
+    /// The target that shows if the apiserver refuses this; none for clearing up.
+    pub(super) fn target(&self) -> Option<&str> {
+        match self {
+            Self::Start { wanted, .. }
+            | Self::Complete { wanted, .. }
+            | Self::Dress { wanted, .. } => Some(&wanted.target),
+            Self::Cdi(act) => act.target(),
+            Self::Keep { .. }
+            | Self::DeleteManifest { .. }
+            | Self::DeleteJob { .. }
+            | Self::DeleteVolume { .. } => None,
+        }
+    }
+}
+
+impl Decision {
+    fn new() -> Self {
+        let (targets, actions) = (Vec::new(), Vec::new());
+        Self { targets, actions, again: None, due: Vec::new(), kept: Vec::new() }
+    }
+}
+
 /// Decides the next step.
 #[must_use]
 pub(super) fn decide(accepted: &Accepted, observed: &Observed, facts: Facts<'_>) -> Decision {
-    let mut decision = Decision { targets: Vec::new(), actions: Vec::new(), again: None };
+    let mut decision = Decision::new();
     for wanted in &accepted.wanted {
-        let step = target::target(&target::View { accepted, observed, facts, wanted });
-        decision.actions.extend(step.actions);
+        let mut step = target::target(&target::View { accepted, observed, facts, wanted });
+        decision.actions.append(&mut step.actions);
         decision.again = sooner(decision.again, step.again);
-        decision.targets.push(TargetDecision {
-            wanted: wanted.clone(),
-            state: step.state,
-            job: step.job,
-        });
+        decision.targets.push(TargetDecision::of(wanted, step));
     }
     // What scripts make is not the same every time.
     if accepted.spec.disk.as_ref().is_none_or(|disk| disk.scripts.is_empty()) {
-        refuse_differing_digests(&mut decision.targets);
+        refuse_differing_digests(&mut decision);
     }
     if retention::waits_for_status(accepted, observed, facts, &decision.targets) {
         decision.again = sooner(decision.again, Some(TOLD));
     }
-    let cleanup = retention::cleanup(accepted, observed, facts, &decision.targets);
-    decision.actions.extend(cleanup);
+    retention::cleanup(accepted, observed, facts, &mut decision);
+    decision.actions.extend(cdi::leftovers(observed, &decision.targets));
     decision
 }
 
@@ -176,23 +220,23 @@ pub(super) fn look(
     facts: Facts<'_>,
     count: usize,
 ) -> Result<Vec<String>, Decision> {
-    let mut decision = Decision { targets: Vec::new(), actions: Vec::new(), again: None };
+    let mut decision = Decision::new();
     for wanted in &accepted.wanted {
         let view = target::View { accepted, observed, facts, wanted };
-        let step = match target::looking(&view, count) {
+        let mut step = match target::looking(&view, count) {
             Ok(digests) => return Ok(digests),
             Err(step) => *step,
         };
-        let state = match step.state {
+        step.state = match step.state {
             State::Working(Reason::Building, message) => {
                 let message = format!("inputs without digest are looked at: {message}");
                 State::Working(Reason::Resolving, message)
             }
             other => other,
         };
-        decision.actions.extend(step.actions);
+        decision.actions.append(&mut step.actions);
         decision.again = sooner(decision.again, step.again);
-        decision.targets.push(TargetDecision { wanted: wanted.clone(), state, job: step.job });
+        decision.targets.push(TargetDecision::of(wanted, step));
     }
     Err(decision)
 }
@@ -205,18 +249,18 @@ fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
 }
 
 /// All targets hold the same content; if their digests differ, none is to be trusted.
-fn refuse_differing_digests(targets: &mut [TargetDecision]) {
-    let digest = |t: &TargetDecision| match &t.state {
-        State::Published(marks) => Some(marks.content_digest.clone()),
-        _ => None,
-    };
-    let mut digests = targets.iter().filter_map(digest);
+fn refuse_differing_digests(decision: &mut Decision) {
+    let mut digests =
+        decision.targets.iter().filter_map(|t| t.marks()).map(|marks| &marks.content_digest);
     let Some(first) = digests.next() else { return };
     let Some(other) = digests.find(|digest| *digest != first) else { return };
     let message = format!("builds of one content gave {first} and {other}");
-    for target in targets.iter_mut().filter(|t| matches!(t.state, State::Published(_))) {
+    for target in decision.targets.iter_mut().filter(|target| target.marks().is_some()) {
         target.state = State::Stalled(Reason::NonReproducible, message.clone());
+        target.filled = None;
     }
+    // Nor is anything made to refer to them.
+    decision.actions.retain(|action| !matches!(action, Action::Cdi(_)));
 }
 
 /// Why this failed Job failed.

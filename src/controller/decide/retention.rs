@@ -1,38 +1,43 @@
 //! What may go: Jobs whose work is done or not wanted any more, and volumes of earlier content.
 //!
 //! Pure. Touches only what this very image made. Invariant: a complete volume of earlier content
-//! stays until its successor is published, and the newest one stays after that, too.
+//! stays until its successor is complete; after that the newest ones stay (`retain.previous`), those
+//! that somebody uses, and those of which nobody may tell.
 
+use std::time::Duration;
+
+use super::super::cdi::{Act, Look, Made, Tied, Uses};
 use super::super::observe::{Attempt, Observed, Phase, Volume};
 use super::super::validate::Accepted;
-use super::{Action, Facts, State, TargetDecision, target};
+use super::{Action, Decision, Facts, TargetDecision, sooner, target};
 use crate::api::names;
 use crate::api::status::IMAGE;
+use crate::manifest::types::{OnDelete, Previous};
 
-/// Complete volumes of earlier content that are kept for every target.
-const KEEP_PREVIOUS: usize = 1;
+/// How often volumes that are used are looked at again.
+const USED: Duration = Duration::from_secs(60);
 
-/// The deletions that are due.
+/// Adds the deletions that are due to `decision`.
 pub(super) fn cleanup(
     accepted: &Accepted,
     observed: &Observed,
     facts: Facts<'_>,
-    targets: &[TargetDecision],
-) -> Vec<Action> {
-    let mut actions = Vec::new();
+    decision: &mut Decision,
+) {
+    let targets = &decision.targets;
     let ours = |owner: &str, deleting: bool| owner == facts.uid && !deleting;
     for job in observed.jobs.iter().filter(|job| ours(&job.id.owner, job.id.deleting)) {
         if job_is_done(job, accepted, facts, targets, &observed.jobs) {
             // All attempts at one content read one document: it goes with the work itself.
             let over = !is_wanted(job, accepted) || is_published(job, targets);
-            actions.push(Action::DeleteJob {
+            decision.actions.push(Action::DeleteJob {
                 name: job.id.name.clone(),
                 uid: job.id.uid.clone(),
                 document: over.then(|| base(facts, &job.id.target, &job.id.target_hash)),
             });
         }
     }
-    actions.extend(manifests(facts, targets));
+    decision.actions.extend(manifests(facts, targets));
     let old: Vec<&Volume> = observed
         .volumes
         .iter()
@@ -40,12 +45,67 @@ pub(super) fn cleanup(
         .filter(|volume| accepted.wanted.iter().all(|wanted| wanted.claim != volume.id.name))
         .collect();
     for volume in &old {
-        if volume.marks.is_none() || is_superseded(volume, &old, targets) {
-            let base = base(facts, &volume.id.target, &volume.id.target_hash);
-            actions.push(target::delete(volume, &base));
+        let target = decision.targets.iter().find(|t| t.wanted.target == volume.id.target);
+        if volume.marks.is_some() && !is_superseded(volume, &old, target) {
+            decision.actions.extend(target.and_then(|target| tie(volume, target)));
+            continue;
+        }
+        if is_pointed_at(volume, observed, facts) {
+            continue;
+        }
+        let mut uses = observed.cdi.uses.get(&volume.id.name).cloned();
+        if volume.marks.is_none() {
+            // It never was of use to anybody.
+            uses = Some(Uses::default());
+        }
+        match uses {
+            None => decision.due.push(volume.id.name.clone()),
+            Some(mut uses) => {
+                uses.by.extend(controller(volume, observed));
+                if uses.is_none() {
+                    let base = base(facts, &volume.id.target, &volume.id.target_hash);
+                    decision.actions.extend(data_volume(volume, observed));
+                    decision.actions.push(target::delete(volume, &base));
+                } else {
+                    decision.kept.push((volume.id.name.clone(), uses));
+                    decision.again = sooner(decision.again, Some(USED));
+                }
+            }
         }
     }
-    actions
+}
+
+/// Whether the volume goes with the image or stays, as its target asks today.
+fn tie(volume: &Volume, target: &TargetDecision) -> Option<Action> {
+    let owned = target.wanted.retain.on_delete == OnDelete::Delete;
+    let made = Made { name: volume.id.name.clone(), uid: volume.id.uid.clone() };
+    let target = target.wanted.target.clone();
+    let tie = Act::Tie { target, what: Tied::Claim, made, owned };
+    (volume.ties.owned != owned).then_some(Action::Cdi(tie))
+}
+
+/// Whether a DataSource of this image still points at the volume: it is not made to point elsewhere
+/// before its claim is complete and adopted.
+fn is_pointed_at(volume: &Volume, observed: &Observed, facts: Facts<'_>) -> bool {
+    observed.cdi.sources.values().any(|source| match source {
+        Look::There(source) => {
+            source.ties.owner == facts.uid && source.claim.as_ref() == Some(&volume.id.name)
+        }
+        Look::Absent | Look::Forbidden(_) => false,
+    })
+}
+
+/// The DataVolume that has adopted the volume, if this image made it: it goes first.
+fn data_volume(volume: &Volume, observed: &Observed) -> Option<Action> {
+    let made = observed.cdi.made_volumes.iter().find(|made| made.name == volume.id.name)?;
+    Some(Action::Cdi(Act::DeleteVolume { made: made.clone(), orphan: false }))
+}
+
+/// Who controls the volume, if it is not a DataVolume of this image.
+fn controller(volume: &Volume, observed: &Observed) -> Option<String> {
+    let (kind, name) = volume.ties.controller.as_ref()?;
+    let ours = kind == "DataVolume" && data_volume(volume, observed).is_some();
+    (!ours).then(|| format!("{kind} {name}, its controller"))
 }
 
 /// The build manifests of container images that another one has replaced, or whose target is gone.
@@ -54,8 +114,7 @@ fn manifests(facts: Facts<'_>, targets: &[TargetDecision]) -> Vec<Action> {
         let current = target.current.as_ref().filter(|current| current.reference.kind == IMAGE)?;
         let now = targets.iter().find(|now| now.wanted.target == target.name);
         let over = now.is_none_or(|now| {
-            matches!(now.state, State::Published(_))
-                && now.wanted.target_hash != current.target_hash
+            now.marks().is_some() && now.wanted.target_hash != current.target_hash
         });
         over.then(|| base(facts, &target.name, &current.target_hash))
     });
@@ -89,7 +148,7 @@ fn is_wanted(job: &Attempt, accepted: &Accepted) -> bool {
 fn is_published(job: &Attempt, targets: &[TargetDecision]) -> bool {
     targets
         .iter()
-        .any(|target| job.id.serves(&target.wanted) && matches!(target.state, State::Published(_)))
+        .any(|target| job.id.serves(&target.wanted) && target.marks().is_some())
 }
 
 /// Whether nobody needs this Job: nobody wants its work, its work is published and status says so,
@@ -122,15 +181,15 @@ fn job_is_done(
     (published && told) || outdated
 }
 
-/// Whether enough newer volumes of the same target exist, its current one among them.
-fn is_superseded(volume: &Volume, old: &[&Volume], targets: &[TargetDecision]) -> bool {
-    let target = targets.iter().find(|target| target.wanted.target == volume.id.target);
-    if target.is_some_and(|target| !matches!(target.state, State::Published(_))) {
+/// Whether enough newer volumes of the same target exist, beside its current one.
+fn is_superseded(volume: &Volume, old: &[&Volume], target: Option<&TargetDecision>) -> bool {
+    if target.is_some_and(|target| target.marks().is_none()) {
         return false;
     }
+    let keep = target.map_or_else(Previous::default, |target| target.wanted.retain.previous);
     let key = |volume: &Volume| (volume.id.created, volume.id.name.clone());
     let newer = old.iter().filter(|other| {
         other.marks.is_some() && other.id.target == volume.id.target && key(other) > key(volume)
     });
-    newer.count() >= KEEP_PREVIOUS
+    u32::try_from(newer.count()).is_ok_and(|newer| newer >= keep.0)
 }

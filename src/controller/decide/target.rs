@@ -8,7 +8,7 @@ use super::super::observe::{Attempt, Class, Marks, Observed, Phase, PodTruth, Vo
 use super::super::reason::Reason;
 use super::super::validate::Accepted;
 use super::attempt::{self, Verdict};
-use super::{Action, Facts, State, pushed};
+use super::{Action, Facts, State, cdi, pushed};
 use crate::report::Class as FailureClass;
 
 /// How often something outside that is not watched is looked at again.
@@ -35,11 +35,17 @@ pub(super) struct Step {
     pub(super) job: Option<(String, u32)>,
     pub(super) actions: Vec<Action>,
     pub(super) again: Option<Duration>,
+    /// What the claim holds, if it is complete.
+    pub(super) filled: Option<Marks>,
 }
 
 impl Step {
     pub(super) const fn new(state: State) -> Self {
-        Self { state, job: None, actions: Vec::new(), again: None }
+        Self { state, job: None, actions: Vec::new(), again: None, filled: None }
+    }
+
+    pub(super) fn published(marks: &Marks) -> Self {
+        Self::new(State::Published(marks.clone()))
     }
 
     pub(super) fn working(reason: Reason, message: impl Into<String>) -> Self {
@@ -50,12 +56,18 @@ impl Step {
         Self::new(State::Waiting(reason, message.into()))
     }
 
-    fn stalled(reason: Reason, message: impl Into<String>) -> Self {
+    pub(super) fn stalled(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(State::Stalled(reason, message.into()))
     }
 
     pub(super) fn with(mut self, action: Action) -> Self {
         self.actions.push(action);
+        self
+    }
+
+    /// Does this before all else.
+    fn first(mut self, action: Action) -> Self {
+        self.actions.insert(0, action);
         self
     }
 
@@ -80,6 +92,9 @@ pub(super) fn target(view: &View<'_>) -> Step {
     let Some(volume) = volume else { return work(view, None) };
     let id = &volume.id;
     if id.owner.is_empty() {
+        if let Some(step) = cdi::made_first(view, volume) {
+            return step;
+        }
         let message = format!(
             "a PersistentVolumeClaim {} exists that this operator did not make; delete it or choose another name",
             id.name
@@ -87,9 +102,7 @@ pub(super) fn target(view: &View<'_>) -> Step {
         return Step::waiting(Reason::NameConflict, message).again(SLOW);
     }
     if id.owner != view.facts.uid {
-        let message =
-            format!("the claim {} of an earlier image of this name is still there", id.name);
-        return Step::waiting(Reason::NamesakeTerminating, message).again(SLOW);
+        return cdi::of_another(view, volume);
     }
     if id.deleting {
         let message =
@@ -108,11 +121,11 @@ pub(super) fn target(view: &View<'_>) -> Step {
             let message = format!("the claim {} is made anew", id.name);
             Step::working(Reason::Building, message).with(delete(volume, &wanted.base))
         }
-        Some(marks) => Step::new(State::Published(marks.clone())),
+        Some(marks) => cdi::complete(view, volume, marks),
         None => work(view, Some(volume)),
     };
     let lives = !volume.lost && id.target_hash == wanted.target_hash;
-    if lives && volume.dress != wanted.dress { step.with(dress(volume, wanted)) } else { step }
+    if lives && volume.dress != wanted.dress { step.first(dress(volume, wanted)) } else { step }
 }
 
 fn dress(volume: &Volume, wanted: &Wanted) -> Action {
@@ -201,8 +214,15 @@ fn start(view: &View<'_>, volume: Option<&Volume>, attempt: u32) -> Step {
         };
         return Step::waiting(Reason::StorageClassMissing, message).again(SLOW);
     }
+    let first = match cdi::before(view, volume) {
+        Ok(first) => first,
+        Err(step) => return *step,
+    };
     let job = crate::api::names::job(&view.wanted.base, attempt);
-    let mut step = Step::working(Reason::Building, "the build has been started")
+    let step = Step::working(Reason::Building, "the build has been started");
+    let mut step = first
+        .into_iter()
+        .fold(step, Step::with)
         .with(Action::Start { wanted: view.wanted.clone(), attempt });
     step.job = Some((job, attempt));
     step

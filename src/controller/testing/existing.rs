@@ -26,8 +26,12 @@ fn world(key: &Key, annotations: &Value) -> World {
             labels::TARGET: "golden"}),
         None => json!({}),
     };
-    let object = json!({"metadata": {"annotations": annotations, "labels": labels}, "spec": {},
+    let mut object = json!({"metadata": {"annotations": annotations, "labels": labels}, "spec": {},
         "data": {"mine": "1"}});
+    if let Some(owner) = owner {
+        object["metadata"]["ownerReferences"] = json!([{"apiVersion": "vmimage.dev/v1alpha1",
+            "kind": "VMImage", "name": "hello", "uid": owner}]);
+    }
     world.server.lock().objects.create(key.clone(), object).unwrap();
     world
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::objects::Key;
 use super::server::State;
-use crate::api::labels;
+use crate::api::{cdi, labels};
 use crate::report::{BuildResult, MANIFEST_FRAME, Report};
 
 /// How builds end.
@@ -34,6 +34,10 @@ impl State {
     pub(super) fn step(&mut self, fate: &Fate) -> bool {
         let before = self.objects.version();
         self.collect_garbage();
+        if self.cdi {
+            self.cdi();
+        }
+        self.audit();
         for (key, job) in self.objects.all("jobs") {
             if job["status"]["conditions"].is_array() {
                 continue;
@@ -50,18 +54,88 @@ impl State {
     }
 
     fn collect_garbage(&mut self) {
-        for plural in ["configmaps", "jobs", "pods", "persistentvolumeclaims"] {
+        for plural in
+            ["configmaps", "jobs", "pods", "datavolumes", "persistentvolumeclaims", "datasources"]
+        {
             for (key, object) in self.objects.all(plural) {
-                let owner = &object["metadata"]["ownerReferences"][0];
-                let owners = if owner["kind"] == "Job" { "jobs" } else { "vmimages" };
-                let alive = self
-                    .objects
-                    .all(owners)
-                    .iter()
-                    .any(|(_, o)| o["metadata"]["uid"] == owner["uid"]);
+                let owners = object["metadata"]["ownerReferences"].as_array().cloned();
+                let owners = owners.unwrap_or_default();
+                let left: Vec<Value> = owners.iter().filter(|o| self.lives(o)).cloned().collect();
                 let ends = !object["metadata"]["deletionTimestamp"].is_null();
-                if (!owner.is_null() && !alive) || (ends && !self.objects.is_used(&key)) {
+                let orphaned = !owners.is_empty() && left.is_empty();
+                if orphaned || (ends && !self.objects.is_used(&key)) {
                     self.objects.remove(&key);
+                } else if left.len() < owners.len() {
+                    self.objects.change(&key, |o| o["metadata"]["ownerReferences"] = left.into());
+                }
+            }
+        }
+    }
+
+    fn lives(&self, owner: &Value) -> bool {
+        let plural = match owner["kind"].as_str().unwrap() {
+            "Job" => "jobs",
+            "DataVolume" => "datavolumes",
+            "VMImage" => "vmimages",
+            other => panic!("{other} owns nothing here"),
+        };
+        self.objects.all(plural).iter().any(|(_, o)| o["metadata"]["uid"] == owner["uid"])
+    }
+
+    /// Whoever was owned by this object is not any more.
+    pub(super) fn orphan(&mut self, uid: &Value) {
+        for (key, claim) in self.objects.all("persistentvolumeclaims") {
+            let owners = claim["metadata"]["ownerReferences"].as_array().cloned();
+            let left: Vec<Value> =
+                owners.unwrap_or_default().into_iter().filter(|o| o["uid"] != *uid).collect();
+            self.objects.change(&key, |claim| claim["metadata"]["ownerReferences"] = left.into());
+        }
+    }
+
+    /// What CDI would do: adopt claims that are populated for a DataVolume, make those that are not
+    /// promised to it, and tell DataSources of the defaults of their claims.
+    fn cdi(&mut self) {
+        for (key, volume) in self.objects.all("datavolumes") {
+            let claim = Key::new("persistentvolumeclaims", &key.namespace, &key.name);
+            let annotation = |object: &Value, name: &str| {
+                object["metadata"]["annotations"][name] == key.name.as_str()
+            };
+            let owner = json!({"apiVersion": cdi::CDI, "kind": "DataVolume", "name": key.name,
+                "uid": volume["metadata"]["uid"], "controller": true});
+            let phase = match self.objects.get(&claim).cloned() {
+                Ok(there) if annotation(&there, cdi::POPULATED_FOR) => {
+                    let owners = there["metadata"]["ownerReferences"].as_array().cloned();
+                    let mut owners = owners.unwrap_or_default();
+                    if owners.iter().all(|owner| owner["controller"] != true) {
+                        owners.push(owner);
+                        self.objects
+                            .change(&claim, |o| o["metadata"]["ownerReferences"] = owners.into());
+                    }
+                    self.objects.change(&key, |volume| {
+                        let name = key.name.as_str();
+                        volume["metadata"]["annotations"][cdi::PRE_POPULATED] = name.into();
+                    });
+                    "Succeeded"
+                }
+                Ok(_) => volume["status"]["phase"].as_str().unwrap_or("Pending"),
+                Err(_) if annotation(&volume, cdi::PRE_POPULATED) => "Pending",
+                Err(_) => {
+                    let own = json!({"metadata": {"ownerReferences": [owner]}, "spec": {}});
+                    self.objects.create(claim, own).unwrap();
+                    "WaitForFirstConsumer"
+                }
+            };
+            let phase = json!({"phase": phase});
+            self.objects.change(&key, |volume| volume["status"] = phase);
+        }
+        for (key, source) in self.objects.all("datasources") {
+            let Some(name) = source["spec"]["source"]["pvc"]["name"].as_str() else { continue };
+            let claim = Key::new("persistentvolumeclaims", &key.namespace, name);
+            let Ok(claim) = self.objects.get(&claim).cloned() else { continue };
+            for (label, value) in claim["metadata"]["labels"].as_object().into_iter().flatten() {
+                if label.starts_with(cdi::DEFAULT_LABELS) {
+                    let change = |o: &mut Value| o["metadata"]["labels"][label] = value.clone();
+                    self.objects.change(&key, change);
                 }
             }
         }

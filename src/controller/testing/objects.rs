@@ -164,6 +164,12 @@ impl Objects {
     /// JSON merge patch (RFC 7396).
     pub(super) fn merge(&mut self, key: &Key, patch: &Value) -> Result<Value, Refusal> {
         let mut object = self.get(key)?.clone();
+        for field in ["uid", "resourceVersion"] {
+            let expected = &patch["metadata"][field];
+            if !expected.is_null() && object["metadata"][field] != *expected {
+                return Err(Refusal::new(409, "Conflict", format!("{field} mismatch")));
+            }
+        }
         merge(&mut object, patch);
         self.put(key, object)
     }

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::objects::{Key, Objects, Refusal};
-use crate::api::labels;
+use crate::api::{cdi, labels};
+
+const CLAIMS: &str = "persistentvolumeclaims";
 
 /// What goes wrong with a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,11 @@ pub(super) struct State {
     pub(super) writes: usize,
     /// The digests that inputs without one have now.
     pub(super) inputs: Vec<String>,
+    /// Whether the APIs of CDI and KubeVirt are served.
+    pub(super) cdi: bool,
+    pub(super) kubevirt: bool,
+    /// Kinds that may not be read.
+    pub(super) unreadable: BTreeSet<String>,
     /// Kinds of which every write is answered with this code.
     pub(super) refused: BTreeMap<String, (u16, String)>,
 }
@@ -83,6 +90,7 @@ pub(super) struct Server(Arc<Mutex<State>>);
 
 /// A request taken apart.
 struct Call {
+    group: String,
     seen: Seen,
     key: Key,
     sub: String,
@@ -129,6 +137,19 @@ impl Server {
         (kube::Client::new(service, "default"), is_dead)
     }
 
+    /// A client whose requests are not counted.
+    pub(super) fn quiet(&self) -> kube::Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let call = Call::of(request).await;
+                Ok::<_, std::io::Error>(response(server.lock().execute(&call)))
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
         let call = Call::of(request).await;
         let reset = || Err(std::io::ErrorKind::ConnectionReset.into());
@@ -165,6 +186,19 @@ impl Server {
         let number = state.writes - 1;
         state.faults.get(&number).copied()
     }
+}
+
+/// What the server says of a group.
+fn discovery(group: &str) -> Value {
+    let names = match group {
+        "cdi.kubevirt.io" => &["datavolumes", "datasources", "cdiconfigs"][..],
+        _ => &["virtualmachines", "virtualmachineinstances"],
+    };
+    let resource = |name: &&str| {
+        json!({"name": name, "kind": "K", "namespaced": true, "singularName": "", "verbs": []})
+    };
+    let resources: Vec<Value> = names.iter().map(resource).collect();
+    json!({"kind": "APIResourceList", "groupVersion": group, "resources": resources})
 }
 
 fn reason(code: u16) -> &'static str {
@@ -213,6 +247,7 @@ impl Call {
         };
         let content_type = parts.headers.get("content-type");
         Self {
+            group: path.get(1).copied().unwrap_or_default().to_owned(),
             key: Key::new(&plural, namespace, &name),
             seen: Seen { verb, plural, name },
             sub,
@@ -224,7 +259,71 @@ impl Call {
 }
 
 impl State {
+    /// Answers, and looks whether anything refers to what is not complete.
     fn execute(&mut self, call: &Call) -> Result<Value, Refusal> {
+        if let Some(answer) = self.foreign(call) {
+            return answer;
+        }
+        let answer = self.carry_out(call);
+        self.audit();
+        answer
+    }
+
+    /// APIs of others: discovery, and what they refuse.
+    fn foreign(&self, call: &Call) -> Option<Result<Value, Refusal>> {
+        let served = match call.group.as_str() {
+            "cdi.kubevirt.io" => self.cdi,
+            "kubevirt.io" => self.kubevirt,
+            _ => true,
+        };
+        if !served {
+            let text = "the server could not find the requested resource";
+            return Some(Err(Refusal::new(404, "NotFound", text)));
+        }
+        if call.seen.plural.is_empty() {
+            return Some(Ok(discovery(&call.group)));
+        }
+        if self.unreadable.contains(&call.seen.plural) && !call.seen.is_write() {
+            let text = format!("{} is forbidden: cannot {}", call.seen.plural, call.seen.verb);
+            return Some(Err(Refusal::new(403, "Forbidden", text)));
+        }
+        let name = &call.body["metadata"]["name"];
+        if call.seen.plural == "datavolumes" && call.seen.verb == "create" {
+            let claim = Key::new(CLAIMS, &call.key.namespace, name.as_str().unwrap());
+            let there = self.objects.get(&claim).ok()?;
+            if there["metadata"]["annotations"][cdi::POPULATED_FOR] != *name {
+                let text = format!("admission webhook denied: Destination PVC {name} exists");
+                return Some(Err(Refusal::new(403, "Forbidden", text)));
+            }
+        }
+        None
+    }
+
+    /// Notes what refers to a claim that is not complete.
+    pub(super) fn audit(&mut self) {
+        let mut broken = Vec::new();
+        let complete = |claim: &Value| {
+            let annotations = &claim["metadata"]["annotations"];
+            annotations[labels::COMPLETE].is_string()
+                && annotations[labels::COMPLETE] == annotations[labels::TARGET_HASH]
+        };
+        for (key, claim) in self.objects.all(CLAIMS) {
+            let annotations = &claim["metadata"]["annotations"];
+            if annotations[cdi::POPULATED_FOR].is_string() && !complete(&claim) {
+                broken.push(format!("populatedFor on claim {}, which is not complete", key.name));
+            }
+        }
+        for (key, source) in self.objects.all("datasources") {
+            let Some(name) = source["spec"]["source"]["pvc"]["name"].as_str() else { continue };
+            let claim = self.objects.get(&Key::new(CLAIMS, &key.namespace, name));
+            if claim.is_ok_and(|claim| !complete(claim)) {
+                broken.push(format!("DataSource {} at claim {name}: not complete", key.name));
+            }
+        }
+        self.promises.broken.append(&mut broken);
+    }
+
+    fn carry_out(&mut self, call: &Call) -> Result<Value, Refusal> {
         let Call { seen, key, sub, query, body, .. } = call;
         if let Some((code, message)) = self.refused.get(&seen.plural).filter(|_| seen.is_write()) {
             return Err(Refusal::new(*code, reason(*code), message.clone()));
@@ -255,7 +354,11 @@ impl State {
             }
             "delete" => {
                 let uid = body["preconditions"]["uid"].as_str();
-                self.objects.delete(key, uid)
+                let gone = self.objects.delete(key, uid)?;
+                if body["propagationPolicy"] == "Orphan" {
+                    self.orphan(&gone["metadata"]["uid"]);
+                }
+                Ok(gone)
             }
             other => panic!("{other}"),
         }
@@ -265,12 +368,14 @@ impl State {
         let wanted = call.query.get("fieldSelector").cloned().unwrap_or_default();
         let uid = wanted.split("involvedObject.uid%3D").nth(1);
         let uid = uid.and_then(|rest| rest.split("%2C").next());
+        let label = call.query.get("labelSelector").and_then(|text| text.split_once("%3D"));
         let items: Vec<Value> = self
             .objects
             .all(&call.key.plural)
             .into_iter()
             .filter(|(key, _)| key.namespace == call.key.namespace || call.key.namespace.is_empty())
             .map(|(_, object)| object)
+            .filter(|object| label.is_none_or(|(k, v)| object["metadata"]["labels"][k] == v))
             .filter(|object| uid.is_none_or(|uid| object["involvedObject"]["uid"] == uid))
             .collect();
         json!({"metadata": {"resourceVersion": self.objects.version().to_string()}, "items": items})

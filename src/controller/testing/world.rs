@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::super::cdi::Presence;
 use super::super::config::{ClaimRules, Config};
 use super::super::context::{Caches, Context};
 use super::super::reconcile::{Error, after_error, reconcile};
@@ -43,6 +44,7 @@ pub(super) struct Controller {
     jobs: Writer<k8s_openapi::api::batch::v1::Job>,
     pods: Writer<k8s_openapi::api::core::v1::Pod>,
     claims: Writer<k8s_openapi::api::core::v1::PersistentVolumeClaim>,
+    seen: watch::Sender<Option<Arc<Presence>>>,
     dead: watch::Receiver<bool>,
 }
 
@@ -106,7 +108,7 @@ impl World {
 
     /// One run for one image.
     pub(super) async fn run(&self, controller: &mut Controller, name: &str) -> Outcome {
-        controller.fill(&self.server);
+        controller.fill(&self.server).await;
         let image = self.image(name);
         let mut dead = controller.dead.clone();
         let context = controller.context.clone();
@@ -189,7 +191,8 @@ impl World {
     pub(super) fn picture(&self) -> Value {
         let state = self.server.lock();
         let kinds = ["vmimages", "configmaps", "persistentvolumeclaims", "jobs", "pods"];
-        let objects = kinds.iter().flat_map(|kind| state.objects.all(kind));
+        let kinds = kinds.into_iter().chain(["datavolumes", "datasources"]);
+        let objects = kinds.flat_map(|kind| state.objects.all(kind));
         let mut picture = serde_json::Map::new();
         for (key, mut object) in objects {
             let uid = object["metadata"]["annotations"][labels::OWNER_UID].is_string();
@@ -224,6 +227,7 @@ impl Controller {
             source_flags: Vec::new(),
             boot_assets: super::boot::assets(),
             allow_scripts: true,
+            kubevirt: true,
             claims: ClaimRules::default(),
         };
         let ((images, image_writer), (jobs, job_writer)) = (store(), store());
@@ -231,8 +235,10 @@ impl Controller {
         let filled = watch::channel(4).1;
         let caches = Caches { images, jobs, pods, claims, filled };
         let metrics = Arc::new(Metrics::new("test").unwrap());
+        let (told, seen) = watch::channel(Some(Arc::default()));
         Self {
-            context: Arc::new(Context::new(client, Arc::new(config), metrics, caches)),
+            context: Arc::new(Context::new(client, Arc::new(config), metrics, caches, seen)),
+            seen: told,
             images: image_writer,
             jobs: job_writer,
             pods: pod_writer,
@@ -246,7 +252,9 @@ impl Controller {
         Arc::get_mut(&mut self.context).expect("no run under way").patience = patience;
     }
 
-    fn fill(&mut self, server: &Server) {
+    async fn fill(&mut self, server: &Server) {
+        let presence = Presence::look(&server.quiet(), None).await.unwrap();
+        self.seen.send_replace(Some(Arc::new(presence)));
         fill(server, "vmimages", &mut self.images);
         fill(server, "jobs", &mut self.jobs);
         fill(server, "pods", &mut self.pods);

@@ -90,7 +90,7 @@ fn earlier_content_stays_until_its_successor_is_published_and_one_stays_then() {
         let mut id = story.id(name);
         id.target_hash = name.into();
         id.created = at(age);
-        story.seen.volumes.push(Volume { id, marks: Some(marks("sha256:o")), ..Volume::default() });
+        story.seen.volumes.push(volume(id, Some(marks("sha256:o"))));
     }
     story.ends(Reason::Building, &["start 1"]);
     story.seen.volumes[0].marks = Some(marks("sha256:c"));
@@ -107,7 +107,7 @@ fn targets_whose_digests_differ_are_not_ready() {
         let wanted = story.accepted.wanted[index].clone();
         let mut id = story.id(&wanted.claim);
         (id.target, id.target_hash) = (wanted.target, wanted.target_hash);
-        story.seen.volumes.push(Volume { id, marks: Some(marks(digest)), ..Volume::default() });
+        story.seen.volumes.push(volume(id, Some(marks(digest))));
     }
     story.ends(Reason::NonReproducible, &[]);
     story.seen.volumes[1].marks = Some(marks("sha256:a"));
@@ -133,7 +133,7 @@ fn targets_with_the_same_options_do_not_get_into_each_others_way() {
     story.seen.jobs[0].id.name = format!("{}-1", other.base);
     let mut claim = story.id(&other.claim);
     claim.target = "other".into();
-    story.seen.volumes.push(Volume { id: claim, marks: None, ..Volume::default() });
+    story.seen.volumes.push(volume(claim, None));
     let decision = story.decide();
     assert_eq!(decision.actions, [], "the other target's Job is left alone");
     assert!(matches!(decision.targets[1].state, State::Working(Reason::Building, _)));
@@ -152,7 +152,7 @@ fn an_option_of_a_format_makes_a_directory_anew_and_leaves_a_disk() {
     for wanted in story.accepted.wanted.clone() {
         let mut id = story.id(&wanted.claim);
         (id.target, id.target_hash) = (wanted.target, wanted.target_hash);
-        story.seen.volumes.push(Volume { id, marks: Some(marks("sha256:c")), ..Volume::default() });
+        story.seen.volumes.push(volume(id, Some(marks("sha256:c"))));
     }
     story.ends(Reason::Published, &[]);
     let old = story.accepted.wanted[0].claim.clone();

@@ -1,11 +1,13 @@
 //! Decisions as stories: what was seen, what is done about it.
 
 mod attempts;
+mod cdi;
 mod claims;
 mod pushed;
 
 use jiff::Timestamp;
 
+use super::super::cdi::Ties;
 use super::super::observe::{
     Attempt, Class, Ended, Identity, Marks, Observed, Phase, PodTruth, Volume,
 };
@@ -64,7 +66,7 @@ impl Story {
 
     fn volume(mut self, marks: Option<Marks>) -> Self {
         let id = self.id(&self.accepted.wanted[0].claim.clone());
-        self.seen.volumes.push(Volume { id, marks, ..Volume::default() });
+        self.seen.volumes.push(volume(id, marks));
         self
     }
 
@@ -154,7 +156,20 @@ fn short(action: &Action) -> String {
         Action::Dress { .. } => "dress".into(),
         Action::Keep { .. } => "keep".into(),
         Action::DeleteManifest { .. } => "delete manifest".into(),
+        Action::Cdi(act) => cdi::short(act),
     }
+}
+
+/// A claim of the image, which goes with it.
+fn volume(id: Identity, marks: Option<Marks>) -> Volume {
+    let ties = Ties {
+        uid: id.uid.clone(),
+        owner: id.owner.clone(),
+        image: "hello".into(),
+        owned: true,
+        ..Ties::default()
+    };
+    Volume { id, marks, ties, ..Volume::default() }
 }
 
 fn at(second: i64) -> Timestamp {
