@@ -2,6 +2,8 @@
 //!
 //! Invariant: exit codes and lines are those of the documentation.
 
+use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -11,7 +13,7 @@ use crate::docker::Served;
 use crate::shell::shell;
 use crate::{bytes, disk, server, write};
 
-fn vmimage(directory: &Path, args: &[&str]) -> Output {
+fn vmimage(directory: &Path, args: &[impl AsRef<OsStr>]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_vmimage"))
         .args(args)
         .current_dir(directory)
@@ -23,7 +25,7 @@ fn vmimage(directory: &Path, args: &[&str]) -> Output {
 
 /// Standard output of a run that ends well.
 #[track_caller]
-fn done(directory: &Path, args: &[&str]) -> String {
+fn done(directory: &Path, args: &[impl AsRef<OsStr> + Debug]) -> String {
     let output = vmimage(directory, args);
     assert!(output.status.success(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -43,9 +45,13 @@ fn an_image_file_goes_to_a_registry() {
     shell(at, "qemu-utils", "qemu-img convert -f raw -O vmdk disk.raw disk.vmdk");
     let to = format!("{name}:v1");
     let flags = ["--docker-config", "config.json", "--ca", "ca.pem", "--quiet"];
-    let push = |args: &[&str]| [&["push"], args, &flags[..]].concat();
+    let push = |args: &[&'static str], to: &str| {
+        let args: Vec<_> =
+            ["push"].iter().chain(args).chain(&flags).map(|arg| (*arg).to_owned()).collect();
+        args.into_iter().chain([to.to_owned()]).collect::<Vec<_>>()
+    };
     let dry = done(at, &["push", "--dry-run", "--tag", "v2", "--threads", "1", "disk.qcow2", &to]);
-    let wet = done(at, &push(&["--tag", "v2", "--threads", "2", "disk.qcow2", &to]));
+    let wet = done(at, &push(&["--tag", "v2", "--threads", "2", "disk.qcow2"], &to));
     assert_eq!(dry, wet);
     let lines: Vec<_> = wet.lines().map(|line| line.split('\t').collect::<Vec<_>>()).collect();
     let [[one, len, digest], [two, ..]] =
@@ -68,20 +74,22 @@ fn an_image_file_goes_to_a_registry() {
     // Another format is written as qcow2, and the defaults of KubeVirt stand in the configuration.
     let json = done(
         at,
-        &push(&[
-            "--json",
-            "--default-instancetype",
-            "u1.small",
-            "--default-preference",
-            "fedora",
-            "--architecture",
-            "arm64",
-            "--compression",
-            "none",
-            "--index",
-            "disk.vmdk",
+        &push(
+            &[
+                "--json",
+                "--default-instancetype",
+                "u1.small",
+                "--default-preference",
+                "fedora",
+                "--architecture",
+                "arm64",
+                "--compression",
+                "none",
+                "--index",
+                "disk.vmdk",
+            ],
             &format!("{name}:many"),
-        ]),
+        ),
     );
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["reused"], false);
@@ -150,6 +158,7 @@ fn exit_codes_are_those_of_the_table() {
         (&["disk.raw"], 2, ""),
         (&["--tag", "a b", "disk.raw", &to], 2, "--tag"),
         (&["disk.raw", "not//a name"], 2, ""),
+        (&["--kernel", "disk.raw", "not//a name"], 65, "is no image such as"),
         (&["--initrd", "disk.raw", "disk.raw", &to], 2, "--kernel"),
     ] {
         let output = vmimage(at, &[&["push", "-q"], args].concat());
