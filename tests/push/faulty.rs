@@ -130,12 +130,12 @@ impl Memory {
         text: &'static str,
     ) -> Self {
         let mut left = times;
-        let mut left = move || {
+        let left = move || {
             let now = left > 0;
             left = left.saturating_sub(1);
             now
         };
-        let left = Mutex::new(Box::new(move || left()) as Box<dyn FnMut() -> bool + Send>);
+        let left = Mutex::new(Box::new(left) as Box<dyn FnMut() -> bool + Send>);
         Self::start(Box::new(move |request, out, _| {
             let asked = format!("{} {}", request.method, request.path);
             let now = asked.starts_with(begin) && left.lock().unwrap()();
