@@ -46,7 +46,7 @@ const PREFERENCE: &str = "INSTANCETYPE_KUBEVIRT_IO_DEFAULT_PREFERENCE";
 
 /// Flags of `push`.
 #[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
+#[command(override_usage = "vmimage push [OPTIONS] [IMAGE_FILE] REPOSITORY[:TAG]")]
 pub(super) struct PushArgs {
     #[command(flatten)]
     source: SourceFlags,
@@ -100,11 +100,11 @@ pub(super) struct PushArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// The image file; left out where a kernel goes alone
-    #[arg(value_name = "IMAGE_FILE", required_unless_present = "kernel")]
-    file: Option<PathBuf>,
+    #[arg(value_name = "IMAGE_FILE")]
+    first: PathBuf,
     /// Where it goes: REGISTRY/REPOSITORY[:TAG]
-    #[arg(value_name = "REPOSITORY[:TAG]", required = true)]
-    image: Reference,
+    #[arg(value_name = "REPOSITORY[:TAG]", required_unless_present = "kernel")]
+    second: Option<Reference>,
 }
 
 /// What a disk can be in a container image.
@@ -142,19 +142,16 @@ fn word(text: &str) -> Result<String, String> {
 
 /// Runs the verb.
 pub(super) fn run(args: &PushArgs, output: &Output) -> Result<(), Failures> {
-    if args.image.digest.is_some() {
-        let message = format!("{}: a digest follows from the image; name a tag", args.image);
-        return Err(Failure::new(Code::InvalidDocument, message).into());
-    }
+    let (file, to) = args.names()?;
     let interrupt = Interrupt::listen()?;
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = Scratch::new(&scratch, args.scratch_limit.get());
     // What cannot be read is told before there is any work.
-    let registry = if args.dry_run { None } else { Some(args.registry()?) };
-    let shown = Shown::new(output, &interrupt, &args.image.name());
+    let registry = if args.dry_run { None } else { Some(args.registry(&to)?) };
+    let shown = Shown::new(output, &interrupt, &to.name());
     let work = Work { threads: args.threads.map_or(0, usize::from), progress: &shown };
-    let (image, opened) = args.packed(&scratch, &work, &interrupt)?;
-    let tags = args.tags();
+    let (image, opened) = args.packed(file, &scratch, &work, &interrupt)?;
+    let tags = args.tags(&to);
     let params = args.params(&tags);
     let Published { digest, size, reused } = match &registry {
         Some(registry) => {
@@ -170,7 +167,7 @@ pub(super) fn run(args: &PushArgs, output: &Output) -> Result<(), Failures> {
         opened.unchanged().map_err(|e| opened.fail(&e))?;
     }
     shown.done();
-    let name = args.image.name();
+    let name = to.name();
     if output.is_json() {
         let pushed = registry.is_some();
         let result = json!({
@@ -196,10 +193,23 @@ fn stays(error: Error) -> Error {
 }
 
 impl PushArgs {
+    /// The image file, unless a kernel goes alone, and where it goes.
+    fn names(&self) -> Result<(Option<&Path>, Reference), Failure> {
+        let wrong = |message: String| Failure::new(Code::InvalidDocument, message);
+        let (file, to) = match &self.second {
+            Some(to) => (Some(self.first.as_path()), to.clone()),
+            None => (None, self.first.to_string_lossy().parse().map_err(wrong)?),
+        };
+        match to.digest {
+            Some(_) => Err(wrong(format!("{to}: a digest follows from the image; name a tag"))),
+            None => Ok((file, to)),
+        }
+    }
+
     /// All tags, each once, in the order of the command line.
-    fn tags(&self) -> Vec<String> {
+    fn tags(&self, to: &Reference) -> Vec<String> {
         let mut tags = Vec::new();
-        for tag in self.image.tag.iter().chain(&self.tag) {
+        for tag in to.tag.iter().chain(&self.tag) {
             if !tags.contains(tag) {
                 tags.push(tag.clone());
             }
@@ -232,13 +242,14 @@ impl PushArgs {
     /// The image, and the file that its disk came from.
     fn packed(
         &self,
+        file: Option<&Path>,
         scratch: &Scratch,
         work: &Work<'_>,
         interrupt: &Interrupt,
     ) -> Result<(Image, Option<Opened>), Failures> {
         let mut files = Vec::new();
         let mut labels = Vec::new();
-        let opened = match &self.file {
+        let opened = match file {
             Some(path) => {
                 let flags = flags_for(path, &self.source)?;
                 let opened = Opened::open(path, &flags, interrupt)?;
@@ -290,7 +301,7 @@ impl PushArgs {
     }
 
     /// Whom it goes to.
-    fn registry(&self) -> Result<Registry, Failures> {
+    fn registry(&self, to: &Reference) -> Result<Registry, Failures> {
         let read = |path: &Path| {
             let fail =
                 |e| Failure::io(Code::InvalidInput, &format!("reading {}", path.display()), e);
@@ -304,10 +315,10 @@ impl PushArgs {
         let credentials = match &self.docker_config {
             Some(path) => {
                 let config = DockerConfig::parse(&read(path)?, &path.display().to_string())?;
-                config.credentials(&self.image)?
+                config.credentials(to)?
             }
             None => None,
         };
-        Ok(Registry::new(&self.image, &client, credentials, self.insecure).pushing())
+        Ok(Registry::new(to, &client, credentials, self.insecure).pushing())
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::{Desk, document};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "build",
     "check",
     "inspect",
@@ -14,6 +14,7 @@ const VERBS: [&str; 16] = [
     "measure",
     "resize",
     "digest",
+    "push",
     "ls",
     "cat",
     "extract",

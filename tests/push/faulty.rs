@@ -15,8 +15,8 @@ use vmimage::oci::{Reference, Registry};
 use vmimage::publish::container::{self, File, Params};
 use vmimage::publish::volume::Published;
 
-use crate::server::{Request, Server, Stream, answer};
-use crate::{Wanted, client_with, disk, registry, sha, user};
+use crate::server::{self, Request, Server, Stream, answer};
+use crate::{Wanted, client, client_with, disk, registry, sha, user};
 
 /// What the registry does in a special way.
 type Fault =
@@ -130,12 +130,12 @@ impl Memory {
         text: &'static str,
     ) -> Self {
         let mut left = times;
-        let mut left = move || {
+        let left = move || {
             let now = left > 0;
             left = left.saturating_sub(1);
             now
         };
-        let left = Mutex::new(Box::new(move || left()) as Box<dyn FnMut() -> bool + Send>);
+        let left = Mutex::new(Box::new(left) as Box<dyn FnMut() -> bool + Send>);
         Self::start(Box::new(move |request, out, _| {
             let asked = format!("{} {}", request.method, request.path);
             let now = asked.starts_with(begin) && left.lock().unwrap()();
@@ -449,6 +449,27 @@ fn the_guard_judges_every_place_of_an_upload() {
         assert!(error.to_string().contains(wanted), "{error}");
     }
     assert!(memory.log().is_empty());
+}
+
+/// What was begun with TLS is not sent on without.
+#[test]
+fn an_upload_does_not_leave_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    server::certificates(directory.path());
+    let store = Memory::start(Box::new(|_, _, _| None));
+    let head = format!("Location: {}\r\n", store.server.at("/v2/team/disk/blobs/uploads/1"));
+    let server =
+        Server::start_tls(directory.path(), move |request, out| match request.method == "POST" {
+            true => answer(out, "202 Accepted", &head, b""),
+            false => answer(out, "404 Not Found", "", b""),
+        });
+    let host = server.url.strip_prefix("https://").unwrap();
+    let image: Reference = format!("{host}/team/disk").parse().unwrap();
+    let ca = fs_err::read(directory.path().join("ca.pem")).unwrap();
+    let error = push(&Registry::new(&image, &client(vec![ca]), None, false).pushing()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
+    assert!(error.to_string().contains("from https to http is not followed"), "{error}");
+    assert!(store.log().is_empty());
 }
 
 /// Tokens are asked for with the right to push, and their server's refusal is the registry's.

@@ -31,10 +31,17 @@ use vmimage::publish::volume::Published;
 
 const LABEL: (&str, &str) = ("vmimage.dev/content-hash", "0011");
 
-/// 3 MB that are not alike anywhere, then zeros: 5 MiB.
+/// 3 MB that no compressor makes shorter, then zeros: 5 MiB.
 fn disk() -> Arc<dyn SectorSource> {
-    let body: Vec<u8> =
-        (0..3_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut state = 1_u64;
+    let mut next = || {
+        // The generator xorshift64 (Marsaglia, "Xorshift RNGs").
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    let body: Vec<u8> = (0..3_000_000).map(|_| next()).collect();
     Arc::new(Padded::new(Arc::new(ByteSource::new(body)), 5 << 20).unwrap())
 }
 

@@ -52,7 +52,7 @@ assert c['rootfs'] == {'type': 'layers', 'diff_ids': [os.environ['plain']]}, c
 assert c['created'] == '1970-01-01T00:00:00Z', c
 print(c['os'], c['architecture'], c['config'])
 EOF
-    TZ=UTC tar --list --verbose --numeric-owner --full-time --file tar
+    TZ=UTC tar --list --verbose --numeric-owner --full-time --file tar | tr -s ' '
     rm -rf out && mkdir out && tar --extract --directory out --file tar
 "#;
 
@@ -82,8 +82,8 @@ fn a_disk_in_qcow2_behind_tls_and_a_password() {
         "manifest {}\nlayer {} application/vnd.oci.image.layer.v1.tar+gzip \
          {{'vmimage.dev/content-hash': '0011'}}\n\
          linux amd64 {{'Env': ['A=b c'], 'Labels': {{'vmimage.dev/content-hash': '0011'}}}}\n\
-         dr-xr-xr-x 107/107               0 1970-01-01 00:00:00 disk/\n\
-         -r--r----- 107/107         {} 1970-01-01 00:00:00 disk/disk.qcow2",
+         dr-xr-xr-x 107/107 0 1970-01-01 00:00:00 disk/\n\
+         -r--r----- 107/107 {} 1970-01-01 00:00:00 disk/disk.qcow2",
         first.digest,
         first.size,
         qcow2(at).source.len()
@@ -127,11 +127,11 @@ fn a_raw_disk_beside_a_kernel_and_any_number_of_threads() {
         let told = pulled(at, &format!("http://{}/v2/team/disk", served.host), "", "t");
         assert!(told.starts_with(&format!("manifest {}\n", digests[0])), "{told}");
         let list = "\
-            dr-xr-xr-x 107/107               0 1970-01-01 00:00:00 boot/\n\
-            -r--r----- 107/107              10 1970-01-01 00:00:00 boot/initrd\n\
-            -r--r----- 107/107              10 1970-01-01 00:00:00 boot/vmlinuz\n\
-            dr-xr-xr-x 107/107               0 1970-01-01 00:00:00 disk/\n\
-            -r--r----- 107/107         5242880 1970-01-01 00:00:00 disk/disk.img";
+            dr-xr-xr-x 107/107 0 1970-01-01 00:00:00 boot/\n\
+            -r--r----- 107/107 10 1970-01-01 00:00:00 boot/initrd\n\
+            -r--r----- 107/107 10 1970-01-01 00:00:00 boot/vmlinuz\n\
+            dr-xr-xr-x 107/107 0 1970-01-01 00:00:00 disk/\n\
+            -r--r----- 107/107 5242880 1970-01-01 00:00:00 disk/disk.img";
         assert!(told.ends_with(list), "{told}");
         let out = |name: &str| fs::read(at.join("out").join(name)).unwrap();
         assert!(out("disk/disk.img") == bytes(&*disk()));

@@ -29,82 +29,99 @@ fn done(directory: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A registry with TLS and a password, and a disk in three formats.
+struct Desk {
+    directory: tempfile::TempDir,
+    served: Served,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        server::certificates(at);
+        let served = Served::start(at, Some(("user", "pass")), Some(("server.pem", "server.key")));
+        let config = format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpwYXNz"}}}}}}"#, served.host);
+        write(at, "config.json", config.as_bytes());
+        write(at, "disk.raw", &bytes(&*disk()));
+        shell(at, "qemu-utils", "qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2");
+        shell(at, "qemu-utils", "qemu-img convert -f raw -O vmdk disk.raw disk.vmdk");
+        Self { directory, served }
+    }
+
+    fn at(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn name(&self) -> String {
+        format!("{}/team/disk", self.served.host)
+    }
+
+    fn push(&self, args: &[&str], to: &str) -> String {
+        let flags = ["--docker-config", "config.json", "--ca", "ca.pem", "--quiet", to];
+        done(self.at(), &[&["push"], args, &flags].concat())
+    }
+
+    /// Runs a script with a function that gets what lies below the repository, and one that reads JSON.
+    fn told(&self, script: &str) -> String {
+        let script = format!(
+            "get() {{ curl -sSf --http1.1 --cacert ca.pem -u user:pass \\\n\
+             -H \"Accept: application/vnd.oci.image.${{2:-manifest}}.v1+json\" \\\n\
+             https://{}/v2/team/disk/$1; }}\n\
+             json() {{ python3 -c \"import json, sys; j = json.load(sys.stdin); print($1)\"; }}\n\
+             {script}",
+            self.served.host
+        );
+        shell(self.at(), "curl", &script)
+    }
+}
+
 #[test]
 fn an_image_file_goes_to_a_registry() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = directory.path();
-    server::certificates(at);
-    let served = Served::start(at, Some(("user", "pass")), Some(("server.pem", "server.key")));
-    let name = format!("{}/team/disk", served.host);
-    let config = format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpwYXNz"}}}}}}"#, served.host);
-    write(at, "config.json", config.as_bytes());
-    write(at, "disk.raw", &bytes(&*disk()));
-    shell(at, "qemu-utils", "qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2");
-    shell(at, "qemu-utils", "qemu-img convert -f raw -O vmdk disk.raw disk.vmdk");
+    let desk = Desk::new();
+    let (at, name) = (desk.at(), desk.name());
     let to = format!("{name}:v1");
-    let flags = ["--docker-config", "config.json", "--ca", "ca.pem", "--quiet"];
-    let push = |args: &[&str]| [&["push"], args, &flags[..]].concat();
     let dry = done(at, &["push", "--dry-run", "--tag", "v2", "--threads", "1", "disk.qcow2", &to]);
-    let wet = done(at, &push(&["--tag", "v2", "--threads", "2", "disk.qcow2", &to]));
+    let wet = desk.push(&["--tag", "v2", "--threads", "2", "disk.qcow2"], &to);
     assert_eq!(dry, wet);
-    let lines: Vec<_> = wet.lines().map(|line| line.split('\t').collect::<Vec<_>>()).collect();
-    let [[one, len, digest], [two, ..]] =
-        &[lines[0].clone(), lines[1].clone()].map(|l| <[&str; 3]>::try_from(l).unwrap());
-    assert_eq!((*one, *two), (&*to, &*format!("{name}:v2")));
+    let lines: Vec<Vec<_>> = wet.lines().map(|line| line.split('\t').collect()).collect();
+    let [one, two] = lines.as_slice() else { panic!("{wet}") };
+    assert_eq!((one[0], two[0].to_owned()), (&*to, format!("{name}:v2")));
+    assert_eq!(one[1..], two[1..]);
     // What lies in it is the file itself.
-    let curl = format!(
-        "curl -sSf --http1.1 --cacert ca.pem -u user:pass https://{}/v2/team/disk",
-        served.host
+    let told = desk.told(
+        "get manifests/v2 > m; echo sha256:$(sha256sum < m | cut -d' ' -f1)\n\
+         json \"j['layers'][0]['size']\" < m\n\
+         get blobs/$(json \"j['layers'][0]['digest']\" < m) | tar -xzO disk/disk.qcow2 | cmp - disk.qcow2",
     );
-    let accept = "-H 'Accept: application/vnd.oci.image.manifest.v1+json'";
-    let script = format!(
-        "{curl}/manifests/v2 {accept} > manifest\n\
-         echo sha256:$(sha256sum < manifest | cut -d' ' -f1)\n\
-         python3 -c 'import json; print(json.load(open(\"manifest\"))[\"layers\"][0][\"size\"])'\n\
-         layer=$(python3 -c 'import json; print(json.load(open(\"manifest\"))[\"layers\"][0][\"digest\"])')\n\
-         {curl}/blobs/$layer | tar -xzO disk/disk.qcow2 | cmp - disk.qcow2"
-    );
-    assert_eq!(shell(at, "curl", &script), format!("{digest}\n{len}"));
-    // Another format is written as qcow2, and the defaults of KubeVirt stand in the configuration.
-    let json = done(
-        at,
-        &push(&[
-            "--json",
-            "--default-instancetype",
-            "u1.small",
-            "--default-preference",
-            "fedora",
-            "--architecture",
-            "arm64",
-            "--compression",
-            "none",
-            "--index",
-            "disk.vmdk",
-            &format!("{name}:many"),
-        ]),
-    );
+    assert_eq!(told, format!("{}\n{}", one[2], one[1]));
+}
+
+/// Another format is written as qcow2, and the defaults of KubeVirt stand in the configuration.
+#[test]
+fn any_format_becomes_an_entry_of_an_index() {
+    let desk = Desk::new();
+    let defaults = ["--default-instancetype=u1.small", "--default-preference=fedora"];
+    let flags = ["--json", "--architecture=arm64", "--compression=none", "--index", "disk.vmdk"];
+    let json = desk.push(&[&defaults[..], &flags].concat(), &format!("{}:many", desk.name()));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["reused"], false);
-    assert_eq!(
-        (&json["image"], &json["tags"][0], &json["architecture"]),
-        (&name.clone().into(), &"many".into(), &"arm64".into())
+    assert_eq!(json["image"], desk.name());
+    assert_eq!((&json["reused"], &json["pushed"]), (&false.into(), &true.into()));
+    assert_eq!((&json["tags"][0], &json["architecture"]), (&"many".into(), &"arm64".into()));
+    let told = desk.told(
+        "m=$(get manifests/many index | json \"j['manifests'][0]['digest'], len(j['manifests'])\")\n\
+         get manifests/${m% *} > m; c=$(json \"j['config']['digest']\" < m)\n\
+         get blobs/$c | json \"j['architecture'], *j['config']['Env'], *j['config']['Labels'].values()\"\n\
+         get blobs/$(json \"j['layers'][0]['digest']\" < m) | tar -xO disk/disk.qcow2 > pulled.qcow2\n\
+         qemu-img compare -f qcow2 -F raw pulled.qcow2 disk.raw > /dev/null; echo $m",
     );
-    let script = format!(
-        "{curl}/manifests/many -H 'Accept: application/vnd.oci.image.index.v1+json' > index\n\
-         m=$(python3 -c 'import json; [m] = json.load(open(\"index\"))[\"manifests\"]; print(m[\"digest\"])')\n\
-         {curl}/manifests/$m {accept} > manifest\n\
-         read c l < <(python3 -c 'import json; m = json.load(open(\"manifest\")); print(m[\"config\"][\"digest\"], m[\"layers\"][0][\"digest\"])')\n\
-         {curl}/blobs/$c | python3 -c 'import json, sys; c = json.load(sys.stdin); print(c[\"architecture\"], *c[\"config\"][\"Env\"], *c[\"config\"][\"Labels\"].values())'\n\
-         {curl}/blobs/$l | tar -xO disk/disk.qcow2 > pulled.qcow2\n\
-         qemu-img compare -f qcow2 -F raw pulled.qcow2 disk.raw > /dev/null; echo $m"
-    );
-    let content = shell(at, "coreutils", "sha256sum disk.raw | cut -d' ' -f1");
+    let content = shell(desk.at(), "coreutils", "sha256sum disk.raw | cut -d' ' -f1");
     let wanted = format!(
         "arm64 INSTANCETYPE_KUBEVIRT_IO_DEFAULT_INSTANCETYPE=u1.small \
-         INSTANCETYPE_KUBEVIRT_IO_DEFAULT_PREFERENCE=fedora sha256:{content}\n{}",
+         INSTANCETYPE_KUBEVIRT_IO_DEFAULT_PREFERENCE=fedora sha256:{content}\n{} 1",
         json["digest"].as_str().unwrap()
     );
-    assert_eq!(shell(at, "curl", &script), wanted);
+    assert_eq!(told, wanted);
 }
 
 #[test]
@@ -150,6 +167,7 @@ fn exit_codes_are_those_of_the_table() {
         (&["disk.raw"], 2, ""),
         (&["--tag", "a b", "disk.raw", &to], 2, "--tag"),
         (&["disk.raw", "not//a name"], 2, ""),
+        (&["--kernel", "disk.raw", "not//a name"], 65, "is no image such as"),
         (&["--initrd", "disk.raw", "disk.raw", &to], 2, "--kernel"),
     ] {
         let output = vmimage(at, &[&["push", "-q"], args].concat());
