@@ -22,7 +22,7 @@ fn block(message: &str, more: Value) -> Value {
     let pvc = with(json!({"volumeMode": "Block"}), more);
     with(
         hello(message),
-        json!({"disk": {"size": DISK.to_string()}, "publish": [{"name": "golden", "pvc": pvc}]}),
+        json!({"disk": {"size": DISK}, "publish": [{"name": "golden", "pvc": pvc}]}),
     )
 }
 

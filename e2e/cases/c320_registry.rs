@@ -279,7 +279,7 @@ fn again_and_after_an_edit() {
         // The manifest of what was replaced goes.
         let kept = space.has("ConfigMap", "hello", 1).await;
         let kept: Value = serde_json::from_str(&text(&kept[0], "/data/build.json")).unwrap();
-        assert_eq!(text(&kept, "/content/digest"), text(&image, "/status/content/digest"));
+        assert_eq!(text(&kept, "/contentDigest"), text(&image, "/status/content/digest"));
         space.has_jobs("hello", 0).await;
 
         let since = registry.asked().len();
