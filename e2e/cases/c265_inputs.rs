@@ -6,15 +6,14 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Operator, Space, Use, build_on_desk_with, case, condition, foreign, kubectl, mount, place, run,
-    sha256sum, text, until,
+    Door, Operator, PASSWORD, Registry, Space, Use, build_on_desk_with, case, condition, foreign,
+    mount, node, place, run, sha256sum, text, until,
 };
 use crate::with;
 
@@ -144,48 +143,13 @@ fn serve(bytes: &Arc<Mutex<String>>) -> u16 {
     port
 }
 
-/// docker-registry with a password, on every address.
-struct Registry(Child, u16);
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Registry {
-    fn start(directory: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let users = run("htpasswd", &["-bBnC", "4", "user", "password"]);
-        fs::write(directory.join("users"), users).unwrap();
-        let config = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {0}/data}}}}\n\
-             http: {{addr: \"0.0.0.0:{port}\"}}\nauth: {{htpasswd: {{realm: test, path: {0}/users}}}}\n",
-            directory.display()
-        );
-        fs::write(directory.join("config.yml"), config).unwrap();
-        let process = Command::new("docker-registry")
-            .args(["serve", directory.join("config.yml").to_str().unwrap()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry (package docker-registry)");
-        for _ in 0..100 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        Self(process, port)
-    }
-
-    fn push(&self, directory: &Path) {
-        let from = format!("oci:{}/image:one", directory.display());
-        let to = format!("docker://127.0.0.1:{}/team/image:v1", self.1);
-        let flags = ["--dest-tls-verify=false", "--dest-creds", "user:password"];
-        run("skopeo", &[&["copy", "-q"], &flags[..], &[&from, &to]].concat());
-    }
+/// Pushes the layout's image, by skopeo.
+fn push(registry: &Registry, directory: &Path) {
+    let from = format!("oci:{}/image:one", directory.display());
+    let to = format!("docker://{}/team/image:v1", registry.host());
+    let user = format!("user:{PASSWORD}");
+    let flags = ["--dest-tls-verify=false", "--dest-creds", &user];
+    run("skopeo", &[&["copy", "-q"], &flags[..], &[&from, &to]].concat());
 }
 
 /// A file without digest: what it is at first stays, until the annotation asks for it again.
@@ -224,21 +188,16 @@ fn servers_inside_that_are_allowed() {
         }
         let directory = tempfile::tempdir().unwrap();
         let digest = layout(directory.path());
-        let registry = Registry::start(directory.path());
-        registry.push(directory.path());
-        let template = "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}";
-        let node = kubectl(&["get", "node", "-o", template]);
+        let registry = Registry::start(Door::Password);
+        push(&registry, directory.path());
+        let node = node();
         let bytes = Arc::new(Mutex::new("from a server".to_owned()));
         let web = format!("http://{node}:{}/file", serve(&bytes));
         fs::write(directory.path().join("file"), "from a server").unwrap();
         let file = sha256sum(&directory.path().join("file"));
-        let host = format!("{node}:{}", registry.1);
-        let auths = json!({"auths": {&host: {"username": "user", "password": "password"}}});
-        let keys = json!({".dockerconfigjson": auths.to_string()});
-        let kind = "kubernetes.io/dockerconfigjson";
-        let secret = json!({"metadata": {"name": "pull"}, "type": kind, "stringData": keys});
-        space.apply_object("Secret", secret).await;
-        let oci = json!({"image": format!("{host}/team/image:v1"), "insecure": true,
+        space.apply_object("Secret", registry.secret("pull", PASSWORD)).await;
+        let image = format!("{}/team/image:v1", registry.host());
+        let oci = json!({"image": image, "insecure": true,
             "pullSecretRef": {"name": "pull"}});
         let spec = disk(&json!([
             {"image": {"source": {"oci": oci, "digest": digest}}},
@@ -246,11 +205,11 @@ fn servers_inside_that_are_allowed() {
         ]));
         space.apply("refused", spec.clone()).await;
         space.waits("refused", "SourceRefused").await;
-        let allow = format!("--allow-source-cidr={node}/32");
-        let operator = Operator::here(&[&allow, "--allow-source-http"]).await;
+        let operator = Operator::here(&[&registry.allowed(), "--allow-source-http"]).await;
         operator.is_ready().await;
         space.apply("hello", spec.clone()).await;
-        fs::write(directory.path().join(".dockerconfigjson"), auths.to_string()).unwrap();
+        let config = registry.config(PASSWORD);
+        fs::write(directory.path().join(".dockerconfigjson"), config).unwrap();
         let flag = format!("pull={}", directory.path().display());
         as_on_desk(&space, "hello", &spec, &["--secret", &flag]).await;
         mutable(&space, &web, &bytes).await;

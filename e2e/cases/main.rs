@@ -39,6 +39,8 @@ mod c265_inputs;
 mod c270_examples;
 mod c280_boot;
 mod c290_scripts;
+mod c300_block;
+mod c320_registry;
 mod c900_rbac;
 
 use serde_json::{Value, json};

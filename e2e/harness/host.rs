@@ -67,6 +67,13 @@ pub(crate) fn sha256sum(path: &Path) -> String {
     format!("sha256:{}", printed.split_whitespace().next().unwrap_or_default())
 }
 
+/// The digest that the real `sha256sum` prints of the first bytes of a file or a device.
+pub(crate) fn first_sha256sum(path: &str, bytes: u64) -> String {
+    let script = "head -c \"$2\" \"$1\" | sha256sum -b";
+    let printed = run("bash", &["-o", "pipefail", "-c", script, "sh", path, &bytes.to_string()]);
+    format!("sha256:{}", printed.split_whitespace().next().unwrap_or_default())
+}
+
 /// Builds a document with `vmimage build` as on a desk; the directory holds its files.
 pub(crate) fn build_on_desk(document: &Path) -> tempfile::TempDir {
     build_on_desk_with(document, &[])

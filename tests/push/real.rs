@@ -173,7 +173,11 @@ fn a_wrong_password_and_a_foreign_authority_are_told() {
     let file = [File::new(container::RAW_DISK, Arc::new(ByteSource::new(vec![1; 512])))];
     for (credentials, wanted) in [
         (None, "wants a name and a password, none are given"),
-        (user("canary"), "answered 401 Unauthorized: it wants credentials, or others"),
+        (
+            user("canary"),
+            "answered 401 Unauthorized: it wants credentials, or others than those given; it says \
+             UNAUTHORIZED: authentication required",
+        ),
     ] {
         let error =
             Wanted::of(&["v1"]).push(&file, &registry(&served.host, credentials)).unwrap_err();

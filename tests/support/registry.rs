@@ -24,9 +24,20 @@ impl Drop for Served {
 }
 
 impl Served {
-    /// Starts it with its data in `directory`, and what was asked of it in the file `access.log` there;
-    /// `tls` names a certificate and its key there.
+    /// Starts it where this machine alone reaches it.
     pub(crate) fn start(
+        directory: &Path,
+        user: Option<(&str, &str)>,
+        tls: Option<(&str, &str)>,
+    ) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::at(&format!("127.0.0.1:{port}"), directory, user, tls)
+    }
+
+    /// Starts it at this address and port with its data in `directory`, and what was asked of it in
+    /// the file `access.log` there; `tls` names a certificate and its key there.
+    pub(crate) fn at(
+        host: &str,
         directory: &Path,
         user: Option<(&str, &str)>,
         tls: Option<(&str, &str)>,
@@ -38,29 +49,29 @@ impl Served {
             fs::write(at("users"), users).unwrap();
             format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", at("users"))
         });
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let tls = tls.map_or_else(String::new, |(certificate, key)| {
             format!(", tls: {{certificate: {}, key: {}}}", at(certificate), at(key))
         });
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: 127.0.0.1:{port}{tls}}}\n{auth}",
+             http: {{addr: \"{host}\"{tls}}}\n{auth}",
             at("data")
         );
         fs::write(at("config.yml"), config).unwrap();
+        // One that is started again goes on with its log.
+        let log = fs::OpenOptions::new().create(true).append(true).open(at("access.log")).unwrap();
         let process = Command::new("docker-registry")
             .args(["serve", &at("config.yml")])
-            .stdout(fs::File::create(at("access.log")).unwrap().into_file())
+            .stdout(log.into_file())
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry (package docker-registry)");
-        let host = format!("127.0.0.1:{port}");
         for _ in 0..100 {
-            if TcpStream::connect(&host).is_ok() {
+            if TcpStream::connect(host).is_ok() {
                 break;
             }
             sleep(Duration::from_millis(100));
         }
-        Self { process, host }
+        Self { process, host: host.to_owned() }
     }
 }

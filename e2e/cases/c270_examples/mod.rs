@@ -2,7 +2,7 @@
 //! ConfigMap, the disks are those of the desk, and what the cluster published of the five systems
 //! boots (`systems`).
 
-mod systems;
+pub(crate) mod systems;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,15 +56,19 @@ struct Applied {
 async fn inputs(space: &Space) -> PathBuf {
     let volume = space.inputs("192Mi").await;
     run(&format!("{EXAMPLES}/inputs/make"), &[volume.to_str().unwrap()]);
-    // Fetched by `e2e/run`.
+    debian(&volume);
+    let from = format!("--from-file={EXAMPLES}/inputs/cidata");
+    kubectl(&["-n", &space.namespace, "create", "configmap", "cidata", &from]);
+    volume
+}
+
+/// Puts Debian's kernel and busybox, which `e2e/run` fetched, on a volume.
+pub(crate) fn debian(volume: &Path) {
     let debian = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian");
     for file in ["linux.deb", "vmlinuz", "busybox.deb"] {
         fs_err::copy(debian.join(file), volume.join(file)).unwrap();
     }
     run("chmod", &["-R", "a+rX", volume.to_str().unwrap()]);
-    let from = format!("--from-file={EXAMPLES}/inputs/cidata");
-    kubectl(&["-n", &space.namespace, "create", "configmap", "cidata", &from]);
-    volume
 }
 
 impl Applied {

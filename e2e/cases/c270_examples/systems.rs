@@ -20,7 +20,7 @@ const TIMER: &str = "IO-APIC + timer doesn't work";
 const BOOTS: u32 = 3;
 
 /// Boots until the serial line has each of these, one behind the other.
-fn says(title: &str, expected: &[&str], words: &[&str]) {
+pub(crate) fn says(title: &str, expected: &[&str], words: &[&str]) {
     let log = artifacts::path(&format!("{title}.serial"));
     for _ in 0..BOOTS {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
@@ -44,7 +44,7 @@ fn digest(of: &str, bytes: &[u8]) -> String {
     format!("{of} {}", hex::encode(Sha256::digest(bytes)))
 }
 
-fn path(path: &Path) -> &str {
+pub(crate) fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -89,10 +89,15 @@ async fn mksmolnb(applied: &Applied) {
     says("mksmolnb", &expected, &[&kernel, &words[..]].concat());
 }
 
+/// What slim says of the fstab on its root.
+pub(crate) fn fstab() -> String {
+    let fstab = "LABEL=slim-rootfs / ext4 discard,errors=remount-ro 0 1\n";
+    digest("slim: fstab", fstab.as_bytes())
+}
+
 /// A root with a kernel beside it, a disk for UEFI, an ISO with isolinux, a machine without a disk.
 async fn slim(applied: &Applied) {
-    let fstab = "LABEL=slim-rootfs / ext4 discard,errors=remount-ro 0 1\n";
-    let fstab = digest("slim: fstab", fstab.as_bytes());
+    let fstab = fstab();
     let inittab = b"::sysinit:/etc/rc\nttyS0::askfirst:/bin/sh\n";
     let inittab = digest("slim: inittab", inittab);
     for (image, expected) in [("slim-direct", &fstab), ("slim-initrd", &inittab)] {

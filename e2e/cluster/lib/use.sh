@@ -48,6 +48,7 @@ cmd_env() {
   echo "VMIMAGE_CLUSTER_STATE=$STATE"
   echo "VMIMAGE_CLUSTER_BIN=$BIN/bin"
   echo "VMIMAGE_CLUSTER_AUDIT=$STATE/audit.log"
+  echo "VMIMAGE_CLUSTER_CONTAINERD=$SOCK"
   echo "VMIMAGE_CLUSTER_PV=/proc/$PID/root$STATE/pv"
 }
 

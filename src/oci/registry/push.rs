@@ -112,6 +112,12 @@ impl Registry {
             match answer.status {
                 StatusCode::NOT_FOUND => Ok(None),
                 StatusCode::OK => Ok(Some(told_digest(&answer))),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    // The registry's words are in a body, which the answer to a HEAD has not.
+                    let asked = self.exchange(&Asked::bare(Method::GET, uri), deadline)?;
+                    let told = if asked.status == answer.status { asked } else { answer };
+                    Err(self.refusal(told))
+                }
                 _ => Err(self.refusal(answer)),
             }
         })
