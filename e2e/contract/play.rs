@@ -85,8 +85,8 @@ impl Play {
             Step::Patch(patch) => self.patch(patch).await,
             Step::Delete(delete) => self.delete(delete).await,
             Step::Fill(claim) => {
-                let write = "head -c 65536 /dev/urandom | dd of=$disk conv=notrunc 2>/dev/null; \
-                    [ -b $disk ] || chmod 660 $disk; sync;";
+                let write = "head -c 65536 /dev/urandom | dd of=$disk conv=notrunc,fsync 2>/dev/null; \
+                    [ -b $disk ] || chmod 660 $disk;";
                 let disk = self.place.run(claim, &format!("{write} {LOOK}")).await;
                 self.disks.insert(claim.clone(), disk);
             }
