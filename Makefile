@@ -1,6 +1,6 @@
 # Every recipe is one call: what it does stands in the script it calls.
 .DEFAULT_GOAL := help
-.PHONY: help demo test dist generate fmt lint unit fuzz api e2e bench down clean
+.PHONY: help demo test dist generate fmt lint unit fuzz api e2e contract bench down clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ api: ## tests against a real API server
 
 e2e: ## tests against a real cluster with a kubelet
 	@e2e/test e2e
+
+contract: ## what CDI was seen to do, row by row, against a stand-in or, with KUBECONFIG, a real CDI
+	@e2e/test contract
 
 bench: ## measure against the named peers; prints tables
 	@e2e/bench
