@@ -64,3 +64,52 @@ pub(in crate::controller) fn pointed(
         "spec": {"source": {"pvc": pvc, "snapshot": null, "dataSource": null}},
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::from_str;
+
+    use super::super::super::validate::validate;
+    use super::*;
+
+    /// The image and the only target of the objects in tests/kubevirt/made, which KubeVirt's types
+    /// have judged.
+    fn given(pvc: Value) -> (Image, Wanted) {
+        let spec = json!({"disk": {"size": "64Mi"}, "publish": [{"name": "golden", "pvc": pvc}]});
+        let uid = "5d7f1b0e-0c52-4f3b-9a3f-0a8b6f6f3c11";
+        let metadata = json!({"name": "tiny", "namespace": "fleet", "uid": uid});
+        let image = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
+        let mut wanted = validate(&image).unwrap().wanted.remove(0);
+        wanted.target_hash = "1".repeat(64);
+        wanted.content_hash = "2".repeat(64);
+        (image, wanted)
+    }
+
+    #[test]
+    fn what_is_composed_is_what_kubevirts_types_have_judged() {
+        let pvc = json!({"name": "tiny-v1", "dataVolume": {}, "dataSource": {"name": "tiny"}});
+        let (image, wanted) = given(pvc);
+        // ceil(64 MiB × 1.06).
+        let volume = data_volume(&image, &wanted, ByteSize::bytes(71_135_396));
+        let judged: Value =
+            from_str(include_str!("../../../tests/kubevirt/made/datavolume.json")).unwrap();
+        assert_eq!(json!(volume), judged);
+        let source = data_source(&image, &wanted, "tiny");
+        let judged: Value =
+            from_str(include_str!("../../../tests/kubevirt/made/datasource.json")).unwrap();
+        assert_eq!(json!(source), judged);
+    }
+
+    #[test]
+    fn another_claim_is_pointed_at_without_what_is_stale() {
+        let (image, wanted) = given(json!({"name": "tiny-v2"}));
+        let stale = BTreeSet::from(["instancetype.kubevirt.io/default-preference".to_owned()]);
+        let patch = pointed(&image, &wanted, "u", Some("tiny-v2"), &stale);
+        let labels = &patch["metadata"]["labels"];
+        assert_eq!(labels["instancetype.kubevirt.io/default-preference"], Value::Null);
+        assert_eq!(labels["vmimage.dev/image"], "tiny");
+        let pvc = json!({"name": "tiny-v2", "namespace": "fleet"});
+        assert_eq!(patch["spec"]["source"]["pvc"], pvc);
+        assert_eq!(pointed(&image, &wanted, "u", None, &stale)["spec"]["source"]["pvc"], Value::Null);
+    }
+}
