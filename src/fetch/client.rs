@@ -317,7 +317,7 @@ fn tls(doing: &str, place: &str, error: &rustls::Error) -> Fault {
     let text = format!("{doing} {place}: {error}");
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            let hint = "; a private authority is given by caBundle or --source-ca";
+            let hint = "; a private authority is given by caBundle, --source-ca or --ca";
             Fault::Final(Error::new(Kind::Input, text + hint))
         }
         rustls::Error::InvalidCertificate(_) => Fault::Final(Error::new(Kind::Input, text)),

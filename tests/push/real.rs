@@ -74,6 +74,10 @@ fn a_disk_in_qcow2_behind_tls_and_a_password() {
         let registry = Registry::new(&image, &client(vec![ca.clone()]), user("pass:word"), false);
         Wanted::of(tags).push(&[qcow2(at)], &registry.pushing()).unwrap()
     };
+    let stranger = Registry::new(&image, &client(Vec::new()), None, false).pushing();
+    let error = Wanted::of(&["v1"]).push(&[qcow2(at)], &stranger).unwrap_err();
+    assert_eq!(error.kind(), Kind::Rejected, "{error}");
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
     let first = push(&["v1", "latest"]);
     assert!(!first.reused);
     let base = format!("https://{}/v2/team/disk", served.host);
@@ -166,7 +170,7 @@ fn buildah_unpacks_it() {
 }
 
 #[test]
-fn a_wrong_password_and_a_foreign_authority_are_told() {
+fn wrong_passwords_and_tags_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let served = Served::start(at, Some(("user", "pass")), None);

@@ -143,7 +143,8 @@ impl Registry {
                 false => Headers::default(),
             };
             headers.plain.extend(asked.headers.clone());
-            self.client.send(&asked.method, asked.uri, &headers, asked.part, deadline)
+            let sent = self.client.send(&asked.method, asked.uri, &headers, asked.part, deadline);
+            sent.map_err(rejected)
         };
         let answer = send()?;
         if answer.status != StatusCode::UNAUTHORIZED || !own {

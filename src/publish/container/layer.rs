@@ -174,7 +174,7 @@ mod tests {
         let list = String::from_utf8(list.stdout).unwrap();
         let line = list.lines().nth(1).unwrap();
         // 9 * 2^30 + 512
-        assert!(line.contains(" 9663677952 ") && line.ends_with(" disk/disk.img"), "{list}");
+        assert!(line.contains(" 9663676928 ") && line.ends_with(" disk/disk.img"), "{list}");
     }
 
     #[test]
