@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use kube::api::{DeleteParams, PatchParams, PostParams, PropagationPolicy};
 use serde_json::{Value, json};
 
-use super::place::{Place, dynamic};
+use super::place::{Place, dynamic, resource};
 use super::row::{Content, Create, Delete, Disk, Event, Gone, Patch, Quiet, Row, See, Step, all};
 use super::see::{differences, key, text};
 use super::wait::within;
@@ -141,11 +141,20 @@ impl Play {
             "resources": {"requests": {"storage": "70Mi"}},
         });
         let (api, name) = self.place.named(&create.object);
-        let mut object = json!({"metadata": {"name": name,
-            "annotations": self.filled(&json!(create.annotations)), "labels": self.filled(&json!(create.labels))}});
-        let mut spec = match create.object.trim_start_matches("other:").split_once('/') {
-            Some(("Claim", _)) => claim,
-            Some(("DataVolume", _)) => json!({"source": {"blank": {}}, "pvc": claim}),
+        let kind = create.object.trim_start_matches("other:").split('/').next().unwrap();
+        let resource = resource(kind);
+        let mut object = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {
+                "name": name,
+                "annotations": self.filled(&json!(create.annotations)),
+                "labels": self.filled(&json!(create.labels)),
+            },
+        });
+        let mut spec = match kind {
+            "Claim" => claim,
+            "DataVolume" => json!({"source": {"blank": {}}, "pvc": claim}),
             _ => Value::Null,
         };
         merge(&mut spec, self.filled(&create.spec));
