@@ -92,40 +92,36 @@ fn pods(space: &Space) -> Arc<Mutex<Vec<Value>>> {
 
 /// The push secret is in the build container of pods that push, read-only, and in no other pod.
 fn keys_are_where_they_belong(pods: &[Value], pushing: &[&str]) {
-    let of = |target: &str| {
-        pods.iter().filter(move |pod| text(pod, "/metadata/labels/vmimage.dev~1target") == target)
-    };
-    for target in pushing {
-        let mut found = of(target).peekable();
-        assert!(found.peek().is_some(), "expected a pod of {target}");
-        for pod in found {
-            let list = |at: &str| pod.pointer(at).unwrap().as_array().unwrap().clone();
-            let secret = |volume: &Value| volume.to_string().contains(KEYS);
-            let volumes: Vec<_> = list("/spec/volumes").into_iter().filter(secret).collect();
-            let [volume] = &volumes[..] else { panic!("one volume with the keys: {pod}") };
-            let containers = list("/spec/containers");
-            let mounts = |container: &Value| {
-                let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
-                mounts.into_iter().filter(|mount| mount["name"] == volume["name"]).collect()
-            };
-            let mounted: Vec<(String, Vec<Value>)> =
-                containers.iter().map(|one| (text(one, "/name"), mounts(one))).collect();
-            let [(container, mounts)] = &mounted[..] else { panic!("one container: {mounted:?}") };
-            assert_eq!((&**container, mounts.len()), ("build", 1), "{mounted:?}");
-            assert_eq!(mounts[0]["readOnly"], json!(true));
-            assert_eq!(pod["spec"]["initContainers"], Value::Null, "no other container");
-            let told = pod["spec"].to_string().matches(KEYS).count();
-            assert_eq!(told, 1, "the keys are named once: {pod}");
-        }
+    let target = |pod: &Value| text(pod, "/metadata/labels/vmimage.dev~1target");
+    let pushes = |pod: &Value| pushing.contains(&&*target(pod));
+    for wanted in pushing {
+        assert!(pods.iter().any(|pod| target(pod) == *wanted), "expected a pod of {wanted}");
     }
-    let others = pods
-        .iter()
-        .filter(|pod| !pushing.contains(&&*text(pod, "/metadata/labels/vmimage.dev~1target")));
-    let others: Vec<_> = others.collect();
+    for pod in pods.iter().filter(|pod| pushes(pod)) {
+        has_keys(pod);
+    }
+    let others: Vec<_> = pods.iter().filter(|pod| !pushes(pod)).collect();
     assert!(others.len() >= 2, "pods that fill volumes: {}", others.len());
     for pod in others {
         assert!(!pod["spec"].to_string().contains(KEYS), "keys in {}", name(pod));
     }
+}
+
+/// One volume has the keys; the only container mounts it, to read.
+fn has_keys(pod: &Value) {
+    let list = |at: &Value| at.as_array().cloned().unwrap_or_default();
+    let mut volumes = list(&pod["spec"]["volumes"]);
+    volumes.retain(|volume| volume.to_string().contains(KEYS));
+    let [volume] = &volumes[..] else { panic!("one volume with the keys: {pod}") };
+    let containers = list(&pod["spec"]["containers"]);
+    let [container] = &containers[..] else { panic!("one container: {pod}") };
+    assert_eq!(text(container, "/name"), "build");
+    assert_eq!(list(&pod["spec"]["initContainers"]), Vec::<Value>::new());
+    let mut mounts = list(&container["volumeMounts"]);
+    mounts.retain(|mount| mount["name"] == volume["name"]);
+    let [mount] = &mounts[..] else { panic!("it is mounted once: {pod}") };
+    assert_eq!(mount["readOnly"], json!(true), "{mount}");
+    assert_eq!(pod["spec"].to_string().matches(KEYS).count(), 1, "they are named once: {pod}");
 }
 
 /// The image that was pulled is the one that the status tells, labelled with its content.
