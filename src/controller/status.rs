@@ -183,7 +183,9 @@ fn cdi_available(decision: &Decision, observed: &Observed) -> Option<Claim> {
     decision.targets.iter().find(|target| target.wanted.asks_cdi())?;
     let (holds, reason, message) = match observed.cdi.served {
         Served::There => (true, "CDIFound", "the cluster has CDI (cdi.kubevirt.io/v1beta1)"),
-        Served::Missing => (false, "CDIMissing", "the cluster has no CDI (cdi.kubevirt.io/v1beta1)"),
+        Served::Missing => {
+            (false, "CDIMissing", "the cluster has no CDI (cdi.kubevirt.io/v1beta1)")
+        }
         Served::Off => (false, "CDIMissing", "the operator leaves CDI alone (--no-kubevirt)"),
     };
     Some(Claim {

@@ -46,7 +46,12 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "spec.boot.sector.source.inline",
         "text, base64",
     ),
-    ("target-member", "{disk: {size: 1Mi}, publish: [{name: a}]}", "spec.publish[0]", "pvc, files"),
+    (
+        "target-member",
+        "{disk: {size: 1Mi}, publish: [{name: a}]}",
+        "spec.publish[0]",
+        "pvc, files, containerDisk, kernelBoot",
+    ),
     (
         "target-member",
         "{disk: {size: 1Mi}, publish: [{name: a, pvc: {}, files: {}}]}",
@@ -399,9 +404,9 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "image-tags",
-        "{disk: {size: 1Mi}, publish: [{name: a, containerDisk: {image: r.example/a, tags: [x, y]}}, {name: b, containerDisk: {image: r.example/a, tags: [z, y]}}]}",
+        "{disk: {size: 1Mi}, publish: [{name: a, containerDisk: {image: r.example/a, tags: [one, two]}}, {name: b, containerDisk: {image: r.example/a, tags: [three, two]}}]}",
         "spec.publish[1].containerDisk.tags",
-        "r.example/a:y is used twice",
+        "r.example/a:two is used twice",
     ),
     (
         "kernel-boot",
@@ -545,7 +550,7 @@ const ACCEPTED: &[&str] = &[
     "{disk: {size: 1Mi}, publish: [{name: a, pvc: {name: c, dataVolume: {create: Never}, dataSource: {name: s}, defaults: {instancetype: {name: u1.nano, kind: VirtualMachineInstancetype}, preference: {name: linux}}}}]}",
     "{disk: {size: 1Mi}, publish: [{name: a, containerDisk: {image: 'r.example:5000/a/b-c', tags: [v1.0, latest], format: raw, index: true, compression: none, insecure: true, pushSecretRef: {name: s}, caBundle: {configMapKeyRef: {name: a, key: b}}, defaults: {preference: {name: p}}}}]}",
     "{disk: {size: 1Mi}, publish: [{name: a, files: {pvc: {retain: {previous: 3}, labels: {a: b}}}}]}",
-    "{disk: {size: 1Mi}, boot: {kernel: {source: {inline: {text: a}}}, direct: {}}, publish: [{name: a, kernelBoot: {image: r.example/a, tags: [x]}}, {name: b, containerDisk: {image: r.example/a, tags: [y]}}]}",
+    "{disk: {size: 1Mi}, boot: {kernel: {source: {inline: {text: a}}}, direct: {}}, publish: [{name: a, kernelBoot: {image: r.example/a, tags: [one]}}, {name: b, containerDisk: {image: r.example/a, tags: [two]}}]}",
     "{disk: {partitions: [{name: a, filesystem: {type: ext4}}]}, publish: [{name: a, containerDisk: {image: r.example/a}}]}",
     "{disk: {size: 512}}",
     "{disk: {size: 9223372035781033984}}",

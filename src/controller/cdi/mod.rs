@@ -281,11 +281,7 @@ impl From<&DataVolume> for VolumeTruth {
         let annotations = volume.metadata.annotations.as_ref();
         let waits_for = annotations.and_then(|all| all.get(PRE_POPULATED)).cloned();
         let phase = volume.status["phase"].as_str().unwrap_or_default().to_owned();
-        Self {
-            ties: Ties::of(&volume.metadata),
-            waits_for: waits_for.unwrap_or_default(),
-            phase,
-        }
+        Self { ties: Ties::of(&volume.metadata), waits_for: waits_for.unwrap_or_default(), phase }
     }
 }
 

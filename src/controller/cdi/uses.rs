@@ -52,10 +52,7 @@ pub(in crate::controller) async fn who(
 type Listed<K> = (Vec<K>, Vec<String>);
 
 /// All objects of a kind in these namespaces (none for all of them).
-async fn list<K>(
-    context: &Context,
-    namespaces: &[Option<String>],
-) -> Result<Listed<K>, kube::Error>
+async fn list<K>(context: &Context, namespaces: &[Option<String>]) -> Result<Listed<K>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -73,9 +70,9 @@ where
                     page.continue_token = list.metadata.continue_.filter(|next| !next.is_empty());
                 }
                 Err(kube::Error::Api(answer)) if answer.code == 403 => {
-                    let place = namespace.as_ref().map_or("all namespaces".to_owned(), |name| {
-                        format!("namespace {name}")
-                    });
+                    let place = namespace
+                        .as_ref()
+                        .map_or("all namespaces".to_owned(), |name| format!("namespace {name}"));
                     unknown.push(format!("{} in {place}", K::plural(&())));
                     page.continue_token = None;
                 }
@@ -163,8 +160,11 @@ impl Search<'_> {
     }
 
     /// Machines, running or not, that name a claim or its DataVolume anywhere.
-    fn machines<K>(&mut self, (machines, unknown): Listed<crate::api::cdi::Foreign<K>>, image: &Image)
-    where
+    fn machines<K>(
+        &mut self,
+        (machines, unknown): Listed<crate::api::cdi::Foreign<K>>,
+        image: &Image,
+    ) where
         K: crate::api::cdi::Kind,
     {
         self.unknown(unknown);
@@ -210,7 +210,8 @@ fn mentioned(value: &Value, namespace: &str, names: &mut BTreeSet<String>) {
                     }
                     "dataVolumeTemplates" => {
                         let templates = inner.as_array().into_iter().flatten();
-                        let name = |one: &Value| one["metadata"]["name"].as_str().map(str::to_owned);
+                        let name =
+                            |one: &Value| one["metadata"]["name"].as_str().map(str::to_owned);
                         names.extend(templates.filter_map(name));
                     }
                     _ => {}

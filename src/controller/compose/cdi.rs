@@ -110,6 +110,9 @@ mod tests {
         assert_eq!(labels["vmimage.dev/image"], "tiny");
         let pvc = json!({"name": "tiny-v2", "namespace": "fleet"});
         assert_eq!(patch["spec"]["source"]["pvc"], pvc);
-        assert_eq!(pointed(&image, &wanted, "u", None, &stale)["spec"]["source"]["pvc"], Value::Null);
+        assert_eq!(
+            pointed(&image, &wanted, "u", None, &stale)["spec"]["source"]["pvc"],
+            Value::Null
+        );
     }
 }

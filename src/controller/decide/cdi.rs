@@ -117,8 +117,12 @@ fn finish(view: &View<'_>, volume: &Volume, marks: &Marks) -> Step {
     }
     let ties = ties(view, volume);
     if !ties.is_empty() {
-        let message = format!("what becomes of the claim {} with its image is settled", wanted.claim);
-        return ties.into_iter().fold(Step::working(Reason::Publishing, message), Step::with).again(SOON);
+        let message =
+            format!("what becomes of the claim {} with its image is settled", wanted.claim);
+        return ties
+            .into_iter()
+            .fold(Step::working(Reason::Publishing, message), Step::with)
+            .again(SOON);
     }
     if !wanted.asks_cdi() {
         return published();

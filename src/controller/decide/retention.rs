@@ -146,9 +146,7 @@ fn is_wanted(job: &Attempt, accepted: &Accepted) -> bool {
 }
 
 fn is_published(job: &Attempt, targets: &[TargetDecision]) -> bool {
-    targets
-        .iter()
-        .any(|target| job.id.serves(&target.wanted) && target.marks().is_some())
+    targets.iter().any(|target| job.id.serves(&target.wanted) && target.marks().is_some())
 }
 
 /// Whether nobody needs this Job: nobody wants its work, its work is published and status says so,

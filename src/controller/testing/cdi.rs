@@ -160,8 +160,14 @@ async fn so_does_one_whose_old_volume_goes() {
     sweep(third, "golden-3").await;
     let world = third().await;
     world.settle(&mut world.controller(), "hello").await.unwrap();
-    assert!(world.object(CLAIMS, "golden-1").is_none() && world.object("datavolumes", "golden-1").is_none());
-    assert!(world.object(CLAIMS, "golden-2").is_some() && world.object("datavolumes", "golden-2").is_some());
+    assert!(
+        world.object(CLAIMS, "golden-1").is_none()
+            && world.object("datavolumes", "golden-1").is_none()
+    );
+    assert!(
+        world.object(CLAIMS, "golden-2").is_some()
+            && world.object("datavolumes", "golden-2").is_some()
+    );
 }
 
 #[tokio::test]
@@ -274,7 +280,8 @@ async fn what_hands_change_is_put_back() {
     world.serves("golden-1");
     let source = world.object("datasources", "golden").unwrap();
     assert!(source["metadata"]["labels"]["instancetype.kubevirt.io/default-preference"].is_null());
-    for (plural, name) in [("datasources", "golden"), ("datavolumes", "golden-1"), (CLAIMS, "golden-1")]
+    for (plural, name) in
+        [("datasources", "golden"), ("datavolumes", "golden-1"), (CLAIMS, "golden-1")]
     {
         world.server.lock().promises.jobs.clear();
         world.server.lock().objects.remove(&key(plural, name));
@@ -344,16 +351,26 @@ fn oldest(world: &World) -> String {
 #[tokio::test]
 async fn an_old_volume_that_is_used_stays_and_says_by_whom() {
     let users: [(&str, fn(&str) -> Value); 5] = [
-        ("pods", |claim| json!({"spec": {"containers": [], "volumes": [
-            {"name": "v", "persistentVolumeClaim": {"claimName": claim}}]}})),
-        ("datavolumes", |claim| json!({"status": {"phase": "CloneScheduled"}, "spec": {"source":
-            {"pvc": {"name": claim, "namespace": NAMESPACE}}}})),
-        ("datavolumes", |_| json!({"status": {"phase": "Pending"}, "spec": {"sourceRef":
-            {"kind": "DataSource", "name": "golden", "namespace": NAMESPACE}}})),
-        ("virtualmachines", |claim| json!({"spec": {"template": {"spec": {"volumes": [
-            {"name": "v", "persistentVolumeClaim": {"claimName": claim}}]}}}})),
-        ("virtualmachineinstances", |claim| json!({"spec": {"volumes": [
-            {"name": "v", "dataVolume": {"name": claim}}]}})),
+        ("pods", |claim| {
+            json!({"spec": {"containers": [], "volumes": [
+            {"name": "v", "persistentVolumeClaim": {"claimName": claim}}]}})
+        }),
+        ("datavolumes", |claim| {
+            json!({"status": {"phase": "CloneScheduled"}, "spec": {"source":
+            {"pvc": {"name": claim, "namespace": NAMESPACE}}}})
+        }),
+        ("datavolumes", |_| {
+            json!({"status": {"phase": "Pending"}, "spec": {"sourceRef":
+            {"kind": "DataSource", "name": "golden", "namespace": NAMESPACE}}})
+        }),
+        ("virtualmachines", |claim| {
+            json!({"spec": {"template": {"spec": {"volumes": [
+            {"name": "v", "persistentVolumeClaim": {"claimName": claim}}]}}}})
+        }),
+        ("virtualmachineinstances", |claim| {
+            json!({"spec": {"volumes": [
+            {"name": "v", "dataVolume": {"name": claim}}]}})
+        }),
     ];
     for (index, (plural, user)) in users.into_iter().enumerate() {
         let world = due().await;
@@ -440,7 +457,8 @@ async fn cdis_overhead_makes_a_claim_larger() {
 #[tokio::test]
 async fn a_namespace_that_is_being_deleted_is_left_in_peace() {
     let world = with_cdi();
-    let text = "forbidden: unable to create new content in namespace ns because it is being terminated";
+    let text =
+        "forbidden: unable to create new content in namespace ns because it is being terminated";
     for plural in ["datavolumes", CLAIMS, "configmaps", "jobs", "datasources"] {
         world.server.lock().refused.insert(plural.to_owned(), (403, text.to_owned()));
     }

@@ -194,9 +194,7 @@ fn discovery(group: &str) -> Value {
         "cdi.kubevirt.io" => &["datavolumes", "datasources", "cdiconfigs"][..],
         _ => &["virtualmachines", "virtualmachineinstances"],
     };
-    let resource = |name: &&str| {
-        json!({"name": name, "kind": "K", "namespaced": true, "singularName": "", "verbs": []})
-    };
+    let resource = |name: &&str| json!({"name": name, "kind": "K", "namespaced": true, "singularName": "", "verbs": []});
     let resources: Vec<Value> = names.iter().map(resource).collect();
     json!({"kind": "APIResourceList", "groupVersion": group, "resources": resources})
 }

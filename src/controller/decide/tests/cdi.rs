@@ -45,7 +45,13 @@ fn golden(pvc: serde_json::Value) -> Story {
 }
 
 fn own() -> Ties {
-    Ties { uid: "u".into(), owner: UID.into(), image: "hello".into(), owned: true, ..Ties::default() }
+    Ties {
+        uid: "u".into(),
+        owner: UID.into(),
+        image: "hello".into(),
+        owned: true,
+        ..Ties::default()
+    }
 }
 
 impl Story {
@@ -317,7 +323,8 @@ fn what_no_target_asks_for_any_more_goes() {
     story.seen.cdi.made_sources.push(Made { name: "source".into(), uid: "c".into() });
     story.ends(Reason::Building, &["start 1"]);
     let story = story.volume(Some(marks("sha256:c")));
-    let gone = ["delete DataVolume golden only", "delete DataVolume gone", "delete DataSource source"];
+    let gone =
+        ["delete DataVolume golden only", "delete DataVolume gone", "delete DataSource source"];
     story.ends(Reason::Published, &gone);
 }
 
