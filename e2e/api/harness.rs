@@ -225,6 +225,7 @@ impl Running {
 
 pub(crate) fn config(namespaces: &[&str], listen: std::net::SocketAddr) -> Config {
     Config {
+        kubevirt: true,
         builder_image: "builder:1".into(),
         image_pull_policy: "IfNotPresent".into(),
         build_service_account: None,

@@ -4,7 +4,7 @@
 //! scope, however many images it has. Invariant: what differs from the last look leads to a run of the
 //! images that it is about, and nothing else does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,7 +103,8 @@ impl Presence {
         }
         for (now, then) in [(&self.volumes, &before.volumes), (&self.sources, &before.sources)] {
             let differs = |key: &&(String, String)| now.get(*key) != then.get(*key);
-            for key in now.keys().chain(then.keys()).filter(differs) {
+            let keys: BTreeSet<_> = now.keys().chain(then.keys()).filter(differs).collect();
+            for key in keys {
                 let item = now.get(key).or_else(|| then.get(key));
                 let image = item.map(|item| item.ties.image.as_str()).unwrap_or_default();
                 found.push(ObjectRef::new(image).within(&key.0));
@@ -127,7 +128,7 @@ async fn serves(client: &kube::Client, api: &str, kinds: &[&str]) -> Result<bool
     match client.list_api_group_resources(api).await {
         Ok(list) => {
             let served = |kind: &&str| list.resources.iter().any(|found| found.name == **kind);
-            Ok(kinds.iter().all(|kind| served(&kind)))
+            Ok(kinds.iter().all(served))
         }
         Err(kube::Error::Api(answer)) if [403, 404].contains(&answer.code) => Ok(false),
         Err(error) => Err(error),

@@ -34,7 +34,10 @@ pub(super) fn short(act: &Act) -> String {
 fn golden(pvc: serde_json::Value) -> Story {
     let mut all = json!({"name": "golden", "dataVolume": {}, "dataSource": {"name": "source"}});
     for (key, value) in pvc.as_object().unwrap() {
-        all[key] = value.clone();
+        match value {
+            serde_json::Value::Null => drop(all.as_object_mut().unwrap().remove(key)),
+            value => all[key] = value.clone(),
+        }
     }
     let mut story = Story::of(json!({
         "boot": {"sector": {"message": "Hello World!"}},
@@ -79,6 +82,7 @@ impl Story {
     fn populated(self) -> Self {
         let mut story = self.volume(Some(marks("sha256:c")));
         story.seen.volumes[0].populated_for = "golden".into();
+        story.seen.volumes[0].dress = story.accepted.wanted[0].dress.clone();
         story
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: as of `tests`.
 
+use super::super::super::cdi::Uses;
 use super::*;
 use crate::api::status::{Published, TargetStatus};
 
@@ -94,6 +95,11 @@ fn earlier_content_stays_until_its_successor_is_published_and_one_stays_then() {
     }
     story.ends(Reason::Building, &["start 1"]);
     story.seen.volumes[0].marks = Some(marks("sha256:c"));
+    let decision = story.ends(Reason::Published, &[]);
+    assert_eq!(decision.due, ["oldest", "older"], "it is asked who uses them");
+    for name in decision.due {
+        story.seen.cdi.uses.insert(name, Uses::default());
+    }
     story.ends(Reason::Published, &["delete volume oldest", "delete volume older"]);
 }
 
