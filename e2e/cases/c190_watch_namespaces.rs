@@ -2,10 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Operator, Space, Use, audit, case, foreign, kubectl, scale, text};
+use crate::c310_cdi::{gone, served};
+use crate::harness::{
+    Cdi, Operator, Space, Use, audit, case, foreign, kubectl, place, scale, text,
+};
 use crate::hello;
 
-/// With Roles in two namespaces only, images there are built and one elsewhere is not even seen.
+/// What the operator reads that belongs to no namespace.
+const CLUSTER: [&str; 2] = ["storageclasses", "cdiconfigs"];
+
+/// With Roles in two namespaces only, images there are built and one elsewhere is not even seen; those
+/// rights are enough for what CDI and KubeVirt need, too.
 #[test]
 fn only_the_watched_namespaces_are_served() {
     case("190_watch_namespaces", Use::Alone, async |space| {
@@ -18,13 +25,12 @@ fn only_the_watched_namespaces_are_served() {
         let (second, other) = (space.at(&second), space.at(&other));
         allow(&space, &space.namespace).await;
         allow(&second, &space.namespace).await;
-        let classes = json!({"metadata": {"name": space.namespace}, "rules": [
-            {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": ["get", "list"]},
-        ]});
-        space.apply_cluster("ClusterRole", classes).await;
+        let shared = json!({"metadata": {"name": space.namespace}, "rules": rules(true)});
+        space.apply_cluster("ClusterRole", shared).await;
         let bound = binding("ClusterRole", &space.namespace, &space.namespace);
         space.apply_cluster("ClusterRoleBinding", bound).await;
 
+        let cdi = (!foreign()).then(Cdi::up);
         let watch = format!("--watch-namespaces={},{}", space.namespace, second.namespace);
         let config = Operator::kubeconfig(&space.namespace, "narrow");
         let operator = Operator::start(&[&watch], &config);
@@ -37,11 +43,18 @@ fn only_the_watched_namespaces_are_served() {
         let untouched = other.image("hello").await;
         assert_eq!(untouched["status"], Value::Null, "an image that is not watched");
         if !foreign() {
+            let none = json!({"retain": {"previous": 0}});
+            for (message, claim) in [("one", "golden-1"), ("two", "golden-2")] {
+                space.apply("served", served(message, claim, none.clone())).await;
+                assert_eq!(place(&space.ready("served").await).0, claim);
+            }
+            gone(&space, "PersistentVolumeClaim", "golden-1").await;
             let user = format!("system:serviceaccount:{}:narrow", space.namespace);
             let refused: Vec<_> =
                 audit(&user).into_iter().filter(|e| e.code == "403").map(|e| e.path).collect();
             assert!(refused.is_empty(), "requests that were refused: {refused:#?}");
         }
+        drop(cdi);
         operator.leave().await;
         other.ready("hello").await;
         space.delete_cluster("ClusterRoleBinding", &space.namespace).await;
@@ -52,13 +65,19 @@ fn only_the_watched_namespaces_are_served() {
     });
 }
 
-/// A Role with the namespaced rules of the chart's ClusterRole.
-async fn allow(space: &Space, home: &str) {
+/// The rules of the chart's ClusterRole: those of the whole cluster, or the namespaced ones.
+fn rules(cluster: bool) -> Vec<Value> {
     let role = kubectl(&["get", "clusterrole", "vmimage-operator", "-o", "json"]);
     let role: Value = serde_json::from_str(&role).unwrap();
-    let namespaced = |rule: &&Value| text(rule, "/resources/0") != "storageclasses";
-    let rules: Vec<_> = role["rules"].as_array().unwrap().iter().filter(namespaced).collect();
-    space.apply_object("Role", json!({"metadata": {"name": home}, "rules": rules})).await;
+    let mut rules = role["rules"].as_array().unwrap().clone();
+    rules.retain(|rule| CLUSTER.contains(&&*text(rule, "/resources/0")) == cluster);
+    rules
+}
+
+/// A Role with the namespaced rules of the chart's ClusterRole.
+async fn allow(space: &Space, home: &str) {
+    let role = json!({"metadata": {"name": home}, "rules": rules(false)});
+    space.apply_object("Role", role).await;
     space.apply_object("RoleBinding", binding("Role", home, home)).await;
 }
 

@@ -4,11 +4,7 @@
 //! containerd.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
-use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
 use crate::c270_examples::debian;
@@ -72,22 +68,6 @@ fn target(image: &Value, target: &str) -> Value {
     let targets = image["status"]["targets"].as_array().cloned().unwrap_or_default();
     let found = targets.into_iter().find(|one| text(one, "/name") == target);
     found.unwrap_or_else(|| panic!("no target {target} in {}", image["status"]))["current"].clone()
-}
-
-/// Every pod that is ever made in the namespace, as it was made.
-fn pods(space: &Space) -> Arc<Mutex<Vec<Value>>> {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (space, log) = (space.clone(), seen.clone());
-    tokio::spawn(async move {
-        let pods: Api<Pod> = Api::namespaced(space.client.clone(), &space.namespace);
-        let mut events = pods.watch(&WatchParams::default(), "0").await.unwrap().boxed();
-        while let Some(Ok(event)) = events.next().await {
-            if let WatchEvent::Added(pod) = event {
-                log.lock().unwrap().push(serde_json::to_value(pod).unwrap());
-            }
-        }
-    });
-    seen
 }
 
 /// The push secret is in the build container of pods that push, read-only, and in no other pod.
@@ -166,11 +146,11 @@ fn one_document_five_ways() {
         let volume = space.inputs("192Mi").await;
         debian(&volume);
         space.apply_object("Secret", registry.secret(KEYS, PASSWORD)).await;
-        let seen = pods(space);
+        let pods = space.record("Pod");
         let document = five(registry);
         kubectl(&["-n", &space.namespace, "apply", "-f", path(document.path())]);
         let image = space.ready("slim-direct").await;
-        keys_are_where_they_belong(&seen.lock().unwrap(), &["raw", "qcow2", "kernel"]);
+        keys_are_where_they_belong(&pods.made(), &["raw", "qcow2", "kernel"]);
         let reads = operator_requests();
         assert!(reads.iter().all(|entry| entry.resource != "secrets"), "it reads no Secret");
 

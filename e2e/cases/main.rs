@@ -40,6 +40,7 @@ mod c270_examples;
 mod c280_boot;
 mod c290_scripts;
 mod c300_block;
+mod c310_cdi;
 mod c320_registry;
 mod c900_rbac;
 

@@ -4,16 +4,19 @@
 //! expected and what was seen, and shows the namespace as it stood.
 
 mod audit;
+mod cdi;
 mod dump;
 mod host;
 mod memory;
 mod objects;
 mod operator;
+mod record;
 mod registry;
 mod space;
 mod wait;
 
 pub(crate) use audit::{Entry, audit, operator_requests};
+pub(crate) use cdi::Cdi;
 pub(crate) use host::{
     boots, build_on_desk, build_on_desk_with, first_sha256sum, foreign, kubectl, mount, run,
     sha256sum, try_kubectl,

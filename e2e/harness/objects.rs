@@ -18,6 +18,8 @@ pub(crate) fn resource(kind: &str) -> ApiResource {
         "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding" => {
             ("admissionregistration.k8s.io", "v1")
         }
+        "DataVolume" | "DataSource" | "CDI" | "CDIConfig" => ("cdi.kubevirt.io", "v1beta1"),
+        "VirtualMachine" => ("kubevirt.io", "v1"),
         _ => ("", "v1"),
     };
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::host::mount;
 use super::objects::{annotation, name, reason_of, resource, summary};
+use super::record::Record;
 use super::wait::{until, within};
 use super::{dump, objects};
 
@@ -144,6 +145,11 @@ impl Space {
         let images = self.api("VMImage");
         let done = images.patch_status(image, &PatchParams::default(), &Patch::Merge(&patch)).await;
         done.unwrap_or_else(|e| panic!("patching the status of {image}: {e}"));
+    }
+
+    /// Keeps what becomes of all objects of a kind from now on.
+    pub(crate) fn record(&self, kind: &str) -> Record {
+        Record::start(self.api(kind))
     }
 
     /// The object, if it is there.
