@@ -56,7 +56,8 @@ fn only_the_watched_namespaces_are_served() {
 async fn allow(space: &Space, home: &str) {
     let role = kubectl(&["get", "clusterrole", "vmimage-operator", "-o", "json"]);
     let role: Value = serde_json::from_str(&role).unwrap();
-    let namespaced = |rule: &&Value| text(rule, "/resources/0") != "storageclasses";
+    let of_the_cluster = ["storageclasses", "cdiconfigs"];
+    let namespaced = |rule: &&Value| !of_the_cluster.contains(&&*text(rule, "/resources/0"));
     let rules: Vec<_> = role["rules"].as_array().unwrap().iter().filter(namespaced).collect();
     space.apply_object("Role", json!({"metadata": {"name": home}, "rules": rules})).await;
     space.apply_object("RoleBinding", binding("Role", home, home)).await;
