@@ -4,6 +4,7 @@
 //! containerd.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::c270_examples::systems::{fstab, path, says};
 use crate::harness::{
     Door, Operator, PASSWORD, Pulled, Registry, Space, Use, case, condition, first_sha256sum,
     foreign, kubectl, mount, name, operator_requests, place, reason_of, run, sha256sum, text,
-    try_kubectl, until,
+    try_kubectl, until, within,
 };
 use crate::{hello, with};
 
@@ -128,7 +129,7 @@ fn five(registry: &Registry) -> tempfile::NamedTempFile {
     let instancetype = json!({"defaults": {"instancetype": {"name": "u1.nano"}}});
     let publish = json!([
         {"name": "file", "pvc": {"request": "128Mi"}},
-        {"name": "block", "pvc": {"volumeMode": "Block"}},
+        {"name": "block", "pvc": {"volumeMode": "Block", "request": "128Mi"}},
         {"name": "raw", "containerDisk": to("raw", json!({"format": "raw"}))},
         {"name": "qcow2", "containerDisk":
             to("qcow2", with(json!({"tags": ["v1", "latest"]}), instancetype))},
@@ -137,6 +138,15 @@ fn five(registry: &Registry) -> tempfile::NamedTempFile {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     fs_err::write(file.path(), format!("{before}  publish: {publish}\n")).unwrap();
     file
+}
+
+/// Five builds, each of which unpacks a kernel's modules, may take minutes on a small machine.
+async fn five_are_published(space: &Space) -> Value {
+    within(Duration::from_secs(300), "slim-direct is published five ways", async || {
+        let image = space.image("slim-direct").await;
+        if reason_of(&image).0 == "True" { Ok(image) } else { Err(image["status"].to_string()) }
+    })
+    .await
 }
 
 /// A volume, a device and three images of one document hold the same bytes, and each boots.
@@ -149,7 +159,7 @@ fn one_document_five_ways() {
         let pods = space.record("Pod");
         let document = five(registry);
         kubectl(&["-n", &space.namespace, "apply", "-f", path(document.path())]);
-        let image = space.ready("slim-direct").await;
+        let image = five_are_published(space).await;
         keys_are_where_they_belong(&pods.made(), &["raw", "qcow2", "kernel"]);
         let reads = operator_requests();
         assert!(reads.iter().all(|entry| entry.resource != "secrets"), "it reads no Secret");
