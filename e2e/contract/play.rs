@@ -284,7 +284,9 @@ impl Play {
                 Err(events.iter().map(told).collect::<Vec<_>>().join("\n"))
             }
         };
-        self.lasts(&format!("event {expected:?}"), (Some(30), None), judge).await;
+        let (object, kind, reason) = (&expected.object, &expected.r#type, &expected.reason);
+        let what = format!("an event of {object}, {kind} {reason} {message:?},");
+        self.lasts(&what, (Some(30), None), judge).await;
     }
 
     async fn quiet(&self, quiet: &Quiet) {
