@@ -11,8 +11,8 @@ mod presence;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Cdi, Operator, Space, Use, annotation, case, condition, foreign, kubectl, mount, name,
-    operator_requests, place, sha256sum, text, uid, until,
+    Cdi, Operator, Space, Use, annotation, case, condition, first_sha256sum, foreign, kubectl,
+    mount, name, operator_requests, place, sha256sum, text, uid, until,
 };
 use crate::{hello, with};
 
@@ -105,9 +105,11 @@ fn points_at(source: &Value) -> String {
 /// The first target's claim has the bytes that the status tells.
 fn bytes_are_told(space: &Space, image: &Value) {
     let (claim, digest, _) = place(image);
-    let found = sha256sum(&mount(space, &claim).join("disk.img"));
-    assert_eq!(found, digest, "the disk in {claim}");
-    assert_eq!(found, text(image, "/status/content/digest"), "the content in {claim}");
+    let disk = mount(space, &claim).join("disk.img");
+    assert_eq!(sha256sum(&disk), digest, "the file in {claim}");
+    let size = text(image, "/status/content/virtualSizeBytes").parse().unwrap();
+    let content = first_sha256sum(disk.to_str().unwrap(), size);
+    assert_eq!(content, text(image, "/status/content/digest"), "the disk in {claim}");
 }
 
 /// What the operator wrote of these resources here, oldest first.
