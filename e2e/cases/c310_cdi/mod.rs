@@ -106,11 +106,10 @@ fn points_at(source: &Value) -> String {
 fn bytes_are_told(space: &Space, image: &Value) {
     let (claim, digest, _) = place(image);
     let disk = mount(space, &claim).join("disk.img");
-    assert_eq!(sha256sum(&disk), digest, "the disk in {claim}");
-    // The disk is padded to whole MiB.
+    assert_eq!(sha256sum(&disk), digest, "the file in {claim}");
     let size = text(image, "/status/content/virtualSizeBytes").parse().unwrap();
     let content = first_sha256sum(disk.to_str().unwrap(), size);
-    assert_eq!(content, text(image, "/status/content/digest"), "the content in {claim}");
+    assert_eq!(content, text(image, "/status/content/digest"), "the disk in {claim}");
 }
 
 /// What the operator wrote of these resources here, oldest first.
