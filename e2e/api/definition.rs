@@ -115,7 +115,10 @@ async fn defaults_are_visible_in_what_is_stored() {
         "machine": {
             "cpus": 1, "diskBus": "sata", "memory": "512Mi", "nic": "e1000", "osType": "other",
         },
-        "publish": [{"name": "g", "pvc": {"accessModes": ["ReadWriteOnce"]}}],
+        "publish": [{"name": "g", "pvc": {
+            "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem", "defaults": {},
+            "retain": {"previous": 1, "onDelete": "Delete"},
+        }}],
         "build": {
             "maxAttempts": 3, "resources": {}, "scratch": {"sizeLimit": "1Gi"},
             "timeoutSeconds": 3600,
