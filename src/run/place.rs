@@ -92,7 +92,21 @@ fn is_program(path: &Path) -> bool {
 #[must_use]
 pub fn accelerated(architecture: Architecture, program: &OsStr) -> bool {
     let device = || fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
-    architecture.is_native() && device() && tried(architecture, program).unwrap_or(false)
+    let processor = || {
+        let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        architecture == Architecture::Arm64 || virtualizes(&told)
+    };
+    architecture.is_native()
+        && device()
+        && processor()
+        && tried(architecture, program).unwrap_or(false)
+}
+
+/// Whether an x86 processor has VT-x or AMD-V. A KVM without them, as under some hypervisors, makes
+/// every machine and stops many of them at an instruction that it cannot emulate.
+fn virtualizes(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    flags.split_whitespace().any(|flag| ["vmx", "svm"].contains(&flag))
 }
 
 /// Makes a machine that never runs, and quits.
@@ -126,6 +140,13 @@ fn tried(architecture: Architecture, program: &OsStr) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kvm_needs_a_processor_for_it() {
+        let of = |flags: &str| format!("processor\t: 0\nflags\t\t: fpu {flags} lm\nbugs\t: svm\n");
+        assert!(virtualizes(&of("vmx")) && virtualizes(&of("svm")));
+        assert!(!virtualizes(&of("svmx hypervisor")) && !virtualizes(""));
+    }
 
     #[test]
     fn a_directory_goes_with_its_value() {
