@@ -130,7 +130,9 @@ fn info_zip() {
             format!("zip -q -y -r {options} ../archive.zip . && mv ../archive.zip ../archive");
         same(&command, "zip", wants, &root);
     }
-    same("zip -q -y -r - . | cat > ../archive", "zip", wants, &root);
+    // It stores links as they are, which it refuses where its output cannot seek.
+    let command = "find . -type l -delete; zip -q -y -r - . | cat > ../archive";
+    same(command, "zip", wants, &root);
 }
 
 #[test]
