@@ -9,6 +9,7 @@
 //! real one where the controller's promises are at stake (see `server::Promises`), never laxer.
 
 mod boot;
+mod call;
 mod cdi;
 mod looking;
 mod node;

@@ -11,6 +11,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::call::{Call, Seen, reason, response};
 use super::objects::{Key, Objects, Refusal};
 use crate::api::{cdi, labels};
 
@@ -36,20 +37,6 @@ pub(super) enum Death {
     Before,
     /// After its request was done, before the answer arrives.
     After,
-}
-
-/// A request as it was counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) verb: &'static str,
-    pub(super) plural: String,
-    pub(super) name: String,
-}
-
-impl Seen {
-    pub(super) fn is_write(&self) -> bool {
-        !["get", "list"].contains(&self.verb)
-    }
 }
 
 /// What the controller promises, kept by the server.
@@ -87,17 +74,6 @@ pub(super) struct State {
 /// The server. Cloning gives another handle to the same one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Server(Arc<Mutex<State>>);
-
-/// A request taken apart.
-struct Call {
-    group: String,
-    seen: Seen,
-    key: Key,
-    sub: String,
-    query: BTreeMap<String, String>,
-    body: Value,
-    content_type: String,
-}
 
 impl Server {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -197,63 +173,6 @@ fn discovery(group: &str) -> Value {
     let resource = |name: &&str| json!({"name": name, "kind": "K", "namespaced": true, "singularName": "", "verbs": []});
     let resources: Vec<Value> = names.iter().map(resource).collect();
     json!({"kind": "APIResourceList", "groupVersion": group, "resources": resources})
-}
-
-fn reason(code: u16) -> &'static str {
-    match code {
-        403 => "Forbidden",
-        409 => "Conflict",
-        422 => "Invalid",
-        429 => "TooManyRequests",
-        504 => "Timeout",
-        _ => "InternalError",
-    }
-}
-
-fn response(answer: Result<Value, Refusal>) -> Response<Body> {
-    let (code, body) = match &answer {
-        Ok(object) => (200, object.clone()),
-        Err(refusal) => (refusal.code, refusal.to_status()),
-    };
-    let response = Response::builder().status(code).header("content-type", "application/json");
-    let response = if code == 429 { response.header("retry-after", "1") } else { response };
-    response.body(Body::from(body.to_string().into_bytes())).unwrap()
-}
-
-impl Call {
-    async fn of(request: Request<Body>) -> Self {
-        let (parts, body) = request.into_parts();
-        let body = body.collect_bytes().await.unwrap();
-        let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
-        // /api/v1/… or /apis/GROUP/VERSION/…
-        let rest = path.get(if path[0] == "api" { 2 } else { 3 }..).unwrap();
-        let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
-            rest => ("", rest),
-        };
-        let part = |index: usize| rest.get(index).copied().unwrap_or_default().to_owned();
-        let (plural, name, sub) = (part(0), part(1), part(2));
-        let pairs = parts.uri.query().unwrap_or_default().split('&');
-        let pairs = pairs.filter_map(|pair| pair.split_once('='));
-        let verb = match parts.method.as_str() {
-            "GET" if name.is_empty() => "list",
-            "GET" => "get",
-            "POST" => "create",
-            "PATCH" => "patch",
-            "DELETE" => "delete",
-            other => panic!("{other} is no verb of this server"),
-        };
-        let content_type = parts.headers.get("content-type");
-        Self {
-            group: path.get(1).copied().unwrap_or_default().to_owned(),
-            key: Key::new(&plural, namespace, &name),
-            seen: Seen { verb, plural, name },
-            sub,
-            query: pairs.map(|(k, v)| (k.to_owned(), v.replace("%2F", "/"))).collect(),
-            body: serde_json::from_slice(&body).unwrap_or_default(),
-            content_type: content_type.map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default(),
-        }
-    }
 }
 
 impl State {

@@ -183,7 +183,7 @@ impl World {
     }
 
     /// The requests since the last call.
-    pub(super) fn requests(&self) -> Vec<super::server::Seen> {
+    pub(super) fn requests(&self) -> Vec<super::call::Seen> {
         std::mem::take(&mut self.server.lock().seen)
     }
 
