@@ -3,19 +3,16 @@
 //! Decides nothing. Invariant: every write is harmless when repeated; what exists and is ours is a
 //! success, what exists and is not ours is never touched.
 
-use std::fmt::Debug;
-
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use kube::api::{Api, DeleteParams, LogParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::compose;
 use super::config::ClaimRules;
-use super::context::Context;
+use super::context::{Context, Namespaced};
 use super::decide::Action;
 use super::observe::{Class, Observed, Wanted};
 use super::validate::Accepted;
@@ -128,22 +125,12 @@ impl Order<'_> {
         (class, self.observed.cdi.overhead.raise(&self.context.config.claims, class))
     }
 
-    pub(super) fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-    {
+    pub(super) fn api<K: Namespaced>(&self) -> Api<K> {
         Api::namespaced(self.context.client.clone(), self.image.namespace())
     }
 
     /// Creates `object`; one that is there already and ours is as good.
-    pub(super) async fn create<K>(&self, object: K) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    pub(super) async fn create<K: Namespaced + Serialize>(&self, object: K) -> Result<(), Error> {
         let objects: Api<K> = self.api();
         let name = object.name_any();
         let attempt = || format!("creating {} {name}", K::kind(&()));
@@ -177,13 +164,7 @@ impl Order<'_> {
 
     /// Deletes the object of this name (and UID, where it is given) with what it owns; one that is
     /// gone is as good.
-    async fn delete<K>(&self, name: &str, uid: Option<&str>) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned,
-    {
+    async fn delete<K: Namespaced>(&self, name: &str, uid: Option<&str>) -> Result<(), Error> {
         let objects: Api<K> = self.api();
         let precondition =
             |uid: &str| Preconditions { uid: Some(uid.to_owned()), resource_version: None };

@@ -4,14 +4,17 @@
 //! our objects and not with the cluster's.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::Resource;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
-
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::cdi::Presence;
@@ -24,6 +27,20 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// A run that takes longer waits for an answer that does not come; the client itself would wait for
 /// minutes, and so would all other images behind it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Objects that live in a namespace and whose kind is known when this is compiled.
+pub(super) trait Namespaced:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+{
+}
 
 /// What one watched scope has seen.
 #[derive(Clone, Debug)]

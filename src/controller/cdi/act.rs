@@ -3,16 +3,15 @@
 //! Decides nothing. Invariant: each write names the UID of what it changes, so what was replaced
 //! meanwhile is left alone.
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::apply::{Error, Order, api};
 use super::super::compose;
+use super::super::context::Namespaced;
 use super::{Act, Made, Tied};
 use crate::api::cdi::{DataSource, DataVolume, POPULATED_FOR};
 use crate::api::labels;
@@ -54,13 +53,7 @@ impl Order<'_> {
         }
     }
 
-    async fn patch<K>(&self, name: &str, patch: Value) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
+    async fn patch<K: Namespaced>(&self, name: &str, patch: Value) -> Result<(), Error> {
         let objects: Api<K> = self.api();
         let ours = PatchParams {
             field_manager: Some(labels::MANAGER.to_owned()),
@@ -73,13 +66,7 @@ impl Order<'_> {
 
     /// Makes an object go with the image, or not, and this image its maker. The list of owners is
     /// written as a whole, under the version that it was read at.
-    async fn tie<K>(&self, made: &Made, owned: bool) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
+    async fn tie<K: Namespaced>(&self, made: &Made, owned: bool) -> Result<(), Error> {
         let (objects, Made { name, uid }): (Api<K>, _) = (self.api(), made);
         let attempt = || format!("reading {} {name}", K::kind(&()));
         let Some(there) = objects.get_opt(name).await.map_err(api(attempt))? else {
@@ -100,13 +87,7 @@ impl Order<'_> {
         self.patch::<K>(name, patch).await
     }
 
-    async fn remove<K>(&self, made: &Made, orphan: bool) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
+    async fn remove<K: Namespaced>(&self, made: &Made, orphan: bool) -> Result<(), Error> {
         let objects: Api<K> = self.api();
         let params = match orphan {
             true => DeleteParams::orphan(),

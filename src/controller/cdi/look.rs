@@ -5,12 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::NamespaceResourceScope;
-use kube::Resource;
 use kube::api::Api;
-use serde::de::DeserializeOwned;
 
-use super::super::context::Context;
+use super::super::context::{Context, Namespaced};
 use super::super::observe::{Observed, Wanted};
 use super::{Look, Overhead, Presence, Seen, Served, SourceTruth, VolumeTruth};
 use crate::api::Image;
@@ -57,10 +54,7 @@ async fn get<K, T>(
     convert: impl Fn(&K) -> T,
 ) -> Result<Look<T>, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Namespaced,
 {
     let objects: Api<K> = Api::namespaced(context.client.clone(), image.namespace());
     match objects.get_opt(name).await {

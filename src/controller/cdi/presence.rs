@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, ListParams, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::watch;
 
+use super::super::context::Namespaced;
 use super::super::run::api;
 use super::{Made, Served, Ties};
 use crate::api::cdi::{CDI, DataSource, DataVolume, KUBEVIRT};
@@ -137,13 +136,10 @@ async fn serves(client: &kube::Client, api: &str, kinds: &[&str]) -> Result<bool
 
 /// The objects of this kind that carry our label; none where they may not be listed (a target that
 /// needs one of them tells that) or have just ceased to be served.
-async fn shelf<K>(client: &kube::Client, namespace: Option<&str>) -> Result<Shelf, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
-{
+async fn shelf<K: Namespaced>(
+    client: &kube::Client,
+    namespace: Option<&str>,
+) -> Result<Shelf, kube::Error> {
     let objects: Api<K> = api(client, namespace);
     let ours = ListParams::default().labels(&labels::selector()).match_any();
     let item = |object: PartialObjectMeta<K>| {

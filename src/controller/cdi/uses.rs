@@ -5,14 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
-use kube::{Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::context::Context;
+use super::super::context::{Context, Namespaced};
 use super::{Seen, Served, Uses};
 use crate::api::cdi::{DataSource, DataVolume, SUCCEEDED, VirtualMachine, VirtualMachineInstance};
 use crate::api::{Image, labels};
@@ -52,13 +50,10 @@ pub(in crate::controller) async fn who(
 type Listed<K> = (Vec<K>, Vec<String>);
 
 /// All objects of a kind in these namespaces (none for all of them).
-async fn list<K>(context: &Context, namespaces: &[Option<String>]) -> Result<Listed<K>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
-{
+async fn list<K: Namespaced>(
+    context: &Context,
+    namespaces: &[Option<String>],
+) -> Result<Listed<K>, kube::Error> {
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
     for namespace in namespaces {
         let objects: Api<K> = super::super::run::api(&context.client, namespace.as_deref());

@@ -6,16 +6,21 @@ use super::{Death, Fate, World};
 use crate::report::{Code, Report};
 
 /// The requests of an undisturbed life, and how the cluster looks at its end.
-async fn undisturbed(make: impl AsyncFn() -> World) -> (usize, serde_json::Value) {
+async fn undisturbed(
+    make: impl AsyncFn() -> World,
+    holds: impl Fn(&World),
+) -> (usize, serde_json::Value) {
     let world = make().await;
     world.settle(&mut world.controller(), "hello").await.unwrap();
-    world.kept();
+    holds(&world);
     (world.requests().len(), world.picture())
 }
 
-/// Kills the controller at each of its requests, before and after it is done.
-async fn sweep(make: impl AsyncFn() -> World) -> usize {
-    let (requests, expected) = undisturbed(&make).await;
+/// Kills the controller at each of its requests, before and after it is done: `holds` looks at every
+/// end, and all ends are the same.
+pub(super) async fn sweep(make: impl AsyncFn() -> World, holds: impl Fn(&World)) {
+    let (requests, expected) = undisturbed(&make, &holds).await;
+    assert!(requests > 10, "{requests}");
     for last in 0..requests {
         for death in [Death::Before, Death::After] {
             let world = make().await;
@@ -24,18 +29,16 @@ async fn sweep(make: impl AsyncFn() -> World) -> usize {
             // The world goes on while no controller runs.
             while world.server.lock().step(&world.fate) {}
             world.settle(&mut world.controller(), "hello").await.unwrap();
-            world.kept();
+            holds(&world);
             assert_eq!(world.picture(), expected, "killed at request {last}, {death:?}");
         }
     }
-    requests
+    println!("{requests} requests, killed before and after each");
 }
 
 #[tokio::test]
 async fn a_life_ends_the_same_wherever_it_was_cut() {
-    let requests = sweep(async || World::with_hello()).await;
-    println!("{requests} requests, killed before and after each");
-    assert!(requests > 10, "{requests}");
+    sweep(async || World::with_hello(), World::kept).await;
 }
 
 /// A published image with one published predecessor, and just edited again.
@@ -53,9 +56,7 @@ async fn edited_twice() -> World {
 
 #[tokio::test]
 async fn so_does_the_life_of_an_edited_image() {
-    let requests = sweep(edited_twice).await;
-    println!("{requests} requests, killed before and after each");
-    assert!(requests > 10, "{requests}");
+    sweep(edited_twice, World::kept).await;
 }
 
 #[tokio::test]
@@ -66,7 +67,7 @@ async fn so_does_a_life_that_fails() {
         world.fate = Fate::Failure(74, "Error", report);
         world
     };
-    sweep(&failing).await;
+    sweep(&failing, World::kept).await;
     let world = failing().await;
     world.settle(&mut world.controller(), "hello").await.unwrap();
     let message = world.stands("hello", "False", "RetryLimitExceeded");

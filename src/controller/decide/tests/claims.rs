@@ -108,13 +108,8 @@ fn targets_whose_digests_differ_are_not_ready() {
     let mut story = Story::of(serde_json::json!({
         "boot": {"sector": {"message": "Hello World!"}},
         "publish": [{"name": "a", "pvc": {}}, {"name": "b", "pvc": {}}],
-    }));
-    for (index, digest) in [(0, "sha256:a"), (1, "sha256:b")] {
-        let wanted = story.accepted.wanted[index].clone();
-        let mut id = story.id(&wanted.claim);
-        (id.target, id.target_hash) = (wanted.target, wanted.target_hash);
-        story.seen.volumes.push(volume(id, Some(marks(digest))));
-    }
+    }))
+    .published(&["sha256:a", "sha256:b"]);
     story.ends(Reason::NonReproducible, &[]);
     story.seen.volumes[1].marks = Some(marks("sha256:a"));
     story.ends(Reason::Published, &[]);

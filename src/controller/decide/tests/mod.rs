@@ -70,6 +70,16 @@ impl Story {
         self
     }
 
+    /// The volumes of the first targets, each complete with contents of its digest.
+    fn published(mut self, digests: &[&str]) -> Self {
+        for (wanted, digest) in self.accepted.wanted.iter().zip(digests) {
+            let mut id = self.id(&wanted.claim);
+            (id.target, id.target_hash) = (wanted.target.clone(), wanted.target_hash.clone());
+            self.seen.volumes.push(volume(id, Some(marks(digest))));
+        }
+        self
+    }
+
     fn job(mut self, number: u32, phase: Phase) -> Self {
         let base = self.accepted.wanted[0].base.clone();
         let ended = (phase != Phase::Active).then(|| at(990));

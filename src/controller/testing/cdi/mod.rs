@@ -7,8 +7,8 @@ mod trouble;
 
 use serde_json::{Value, json};
 
+use super::crash_points::sweep;
 use super::objects::Key;
-use super::server::Death;
 use super::world::{NAMESPACE, Outcome, pause};
 use super::{Fate, World};
 use crate::api::{cdi, labels};
@@ -118,36 +118,14 @@ async fn edited() -> World {
     world
 }
 
-/// Kills the controller at each request, before and after it is done: the end is always the same, and
-/// nothing ever refers to what is not complete.
-async fn sweep(make: impl AsyncFn() -> World, end: &str) {
-    let world = make().await;
-    world.settle(&mut world.controller(), "hello").await.unwrap();
-    world.serves(end);
-    let (requests, expected) = (world.requests().len(), world.picture());
-    assert!(requests > 10, "{requests}");
-    for last in 0..requests {
-        for death in [Death::Before, Death::After] {
-            let world = make().await;
-            let died = world.settle(&mut world.mortal(last, death), "hello").await.is_none();
-            assert!(died, "request {last} of {requests} was never made");
-            while world.server.lock().step(&world.fate) {}
-            world.settle(&mut world.controller(), "hello").await.unwrap();
-            world.serves(end);
-            assert_eq!(world.picture(), expected, "killed at request {last}, {death:?}");
-        }
-    }
-    println!("{requests} requests, killed before and after each");
-}
-
 #[tokio::test]
 async fn a_life_with_cdi_ends_the_same_wherever_it_was_cut() {
-    sweep(async || with_cdi(), "golden-1").await;
+    sweep(async || with_cdi(), |world| world.serves("golden-1")).await;
 }
 
 #[tokio::test]
 async fn so_does_the_life_of_an_edited_image_with_cdi() {
-    sweep(edited, "golden-2").await;
+    sweep(edited, |world| world.serves("golden-2")).await;
 }
 
 #[tokio::test]
@@ -159,7 +137,7 @@ async fn so_does_one_whose_old_volume_goes() {
         world.requests();
         world
     };
-    sweep(third, "golden-3").await;
+    sweep(third, |world| world.serves("golden-3")).await;
     let world = third().await;
     world.settle(&mut world.controller(), "hello").await.unwrap();
     assert!(
@@ -179,7 +157,7 @@ async fn so_does_a_retained_one() {
         world.edit(|spec| spec["publish"][0]["pvc"]["retain"] = json!({"onDelete": "Retain"}));
         world
     };
-    sweep(&retained, "golden-1").await;
+    sweep(&retained, |world| world.serves("golden-1")).await;
     let world = retained().await;
     world.settle(&mut world.controller(), "hello").await.unwrap();
     world.server.lock().objects.remove(&World::key("hello"));
