@@ -61,7 +61,8 @@ fn pasted(command: &str, directory: &Path) -> String {
     loop {
         let ended = qemu.try_wait().unwrap().is_some();
         let said = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
-        let seen = said.contains("slim: fstab") && said.ends_with('\n');
+        // A prompt without an end of line may follow.
+        let seen = said.split_once("slim: fstab").is_some_and(|(_, rest)| rest.contains('\n'));
         if seen || ended || began.elapsed() > PATIENCE {
             // Fails where QEMU has exited already, which is fine.
             let _ = qemu.kill();
