@@ -48,9 +48,14 @@ fn every_right_is_used_and_none_is_missing() {
     });
 }
 
-/// Quotas and a namespace that is being deleted refuse by 403, too: no matter of rights.
+/// Quotas, and a namespace or a kind that is being deleted, refuse by 403, too: no matter of rights.
 fn expected_refusal(message: &str) -> bool {
-    message.contains("exceeded quota") || message.contains("because it is being terminated")
+    let reasons = [
+        "exceeded quota",
+        "because it is being terminated",
+        "while custom resource definition is terminating",
+    ];
+    reasons.iter().any(|reason| message.contains(reason))
 }
 
 fn right(group: &str, resource: &str, verb: &str) -> String {
