@@ -12,6 +12,16 @@ stage() { printf '\n\033[1m==> %4d s  %s\033[0m\n' "$((SECONDS - began))" "$*" >
 # What the scripts themselves need of Debian, beside the cluster's packages.
 packages() { "$ROOT/e2e/cluster/lib/deps.sh" qemu-system-x86 qemu-utils ca-certificates gcc libc6-dev make "$@"; }
 
+# static_cargo COMMAND ARGUMENT...: cargo for the image's programs and for all tests, which share what they
+# compile: linked statically, as they are shipped. An explicit target keeps crt-static away from build scripts and
+# procedural macros.
+static_cargo() {
+  RUSTFLAGS='-C target-feature=+crt-static' cargo "$1" --locked --target "$(host)" "${@:2}"
+}
+
+# The target that Rust compiles for here.
+host() { rustc -vV | sed -n 's/^host: //p'; }
+
 # What e2e/dist packs beside the programs.
 dist_packages=$("$ROOT/e2e/assets" --packages)
 
