@@ -5,11 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    adopted, bytes_are_told, data_volume, gone, owners, points_at, served, the, with_cdi, written,
+    adopted, bytes_are_told, data_volume, gone, owners, points_at, published, served, the,
+    with_cdi, written,
 };
 use crate::harness::{
     Space, annotation, condition, mount, operator_requests, place, run, text, uid, until, within,
 };
+
+/// How long a DataVolume that is wanted no more may stay: two looks, 25 s apart, see it unchanged.
+const SETTLED: Duration = Duration::from_secs(75);
 
 /// How long a volume that nobody uses any more may stay: the operator looks every 60 s.
 const LOOKED: Duration = Duration::from_secs(75);
@@ -187,5 +191,36 @@ fn retained() {
         space.gone("hello").await;
         gone(space, "DataVolume", "golden-1").await;
         gone(space, "DataSource", "golden").await;
+    });
+}
+
+/// A DataVolume that is wanted no more goes, even one that has only just adopted; its claim stays.
+#[test]
+fn given_up() {
+    with_cdi("317_given_up", async |space| {
+        let retain = json!({"onDelete": "Retain"});
+        let more = json!({"retain": retain});
+        space.apply("hello", served("kept", "golden-1", more)).await;
+        let image = space.ready("hello").await;
+        let [before, _] = claim_and_volume(space).await;
+        assert_eq!(owners(&before), ["DataVolume/golden-1*"]);
+        let claim = json!({"name": "golden-1", "dataSource": {"name": "golden"}, "retain": retain});
+        space.apply("hello", published("kept", &claim)).await;
+        within(SETTLED, "no DataVolume golden-1", async || {
+            let volume = space.find("DataVolume", "golden-1").await;
+            volume.map_or(Ok(()), |volume| Err(volume["metadata"].to_string()))
+        })
+        .await;
+        // The garbage collector is done with the claim.
+        until("the claim has no owner", async || {
+            let claim = the(space, "PersistentVolumeClaim", "golden-1").await;
+            let seen = (owners(&claim), text(&claim, "/metadata/deletionTimestamp"));
+            if seen.0.is_empty() && seen.1.is_empty() { Ok(()) } else { Err(format!("{seen:?}")) }
+        })
+        .await;
+        let after = the(space, "PersistentVolumeClaim", "golden-1").await;
+        assert_eq!(uid(&after), uid(&before));
+        bytes_are_told(space, &image);
+        space.ready("hello").await;
     });
 }

@@ -26,6 +26,7 @@ pub(in crate::controller) async fn look(
         return Ok(seen);
     }
     seen.made_volumes = Presence::made(&presence.volumes, image);
+    seen.fresh = presence.fresh(image);
     seen.made_sources = Presence::made(&presence.sources, image);
     for wanted in wanted {
         if wanted.data_volume.is_some() {

@@ -54,6 +54,8 @@ pub(super) struct Seen {
     pub sources: BTreeMap<String, Look<SourceTruth>>,
     /// DataVolumes with this image's UID.
     pub made_volumes: Vec<Made>,
+    /// Those of them that changed a short time ago: CDI may just have adopted the claim.
+    pub fresh: BTreeSet<String>,
     /// DataSources with this image's UID.
     pub made_sources: Vec<Made>,
     /// What filesystems take for themselves, as CDI was told.

@@ -48,6 +48,8 @@ pub(in crate::controller) struct Item {
     pub ties: Ties,
     /// The version that was seen.
     version: String,
+    /// Whether the look before saw that version, too.
+    settled: bool,
 }
 
 impl Presence {
@@ -58,17 +60,26 @@ impl Presence {
 
     /// The objects of `shelf` that this very image made.
     pub(super) fn made(shelf: &Shelf, image: &Image) -> Vec<Made> {
-        let own = |((namespace, _), item): &(&(String, String), &Item)| {
-            namespace == image.namespace()
-                && item.ties.owner == image.uid()
-                && item.ties.image == image.name()
-                && !item.ties.deleting
-        };
-        let made = |((_, name), item): (&(String, String), &Item)| Made {
+        let made = |(name, item): (&String, &Item)| Made {
             name: name.clone(),
             uid: item.ties.uid.clone(),
         };
-        shelf.iter().filter(own).map(made).collect()
+        own(shelf, image).map(made).collect()
+    }
+
+    /// The names of DataVolumes of this very image that changed since the look before the last.
+    pub(super) fn fresh(&self, image: &Image) -> BTreeSet<String> {
+        let fresh = own(&self.volumes, image).filter(|(_, item)| !item.settled);
+        fresh.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// This look, which follows `before`: a DataVolume that has not changed since then has settled.
+    pub(in crate::controller) fn after(mut self, before: &Self) -> Self {
+        for (key, item) in &mut self.volumes {
+            let then = before.volumes.get(key);
+            item.settled = then.is_some_and(|then| then.version == item.version);
+        }
+        self
     }
 
     /// Looks once.
@@ -113,6 +124,17 @@ impl Presence {
     }
 }
 
+/// Names and objects of `shelf` that this very image made and that are not being deleted.
+fn own<'a>(shelf: &'a Shelf, image: &'a Image) -> impl Iterator<Item = (&'a String, &'a Item)> {
+    let own = |((namespace, _), item): &(&(String, String), &Item)| {
+        namespace == image.namespace()
+            && item.ties.owner == image.uid()
+            && item.ties.image == image.name()
+            && !item.ties.deleting
+    };
+    shelf.iter().filter(own).map(|((_, name), item)| (name, item))
+}
+
 /// Whether an image asks for something of CDI.
 fn asks(image: &Image) -> bool {
     let targets = image.spec["publish"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -145,7 +167,7 @@ async fn shelf<K: Namespaced>(
     let item = |object: PartialObjectMeta<K>| {
         let key = (object.namespace().unwrap_or_default(), object.name_any());
         let version = object.resource_version().unwrap_or_default();
-        (key, Item { ties: Ties::of(object.meta()), version })
+        (key, Item { ties: Ties::of(object.meta()), version, settled: false })
     };
     match objects.list_metadata(&ours).await {
         Ok(list) => Ok(list.items.into_iter().map(item).collect()),
@@ -169,7 +191,7 @@ pub(in crate::controller) fn follow(
         let seen = tokio::time::timeout(PATIENCE, look).await;
         let before = told.borrow().clone();
         let now = match seen {
-            Ok(Ok(now)) => Arc::new(now),
+            Ok(Ok(now)) => Arc::new(now.after(before.as_deref().unwrap_or(&Presence::default()))),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "CDI and KubeVirt could not be looked for");
                 before.clone().unwrap_or_default()
@@ -207,7 +229,7 @@ mod tests {
 
     fn shelf(version: &str) -> Shelf {
         let ties = Ties { image: "asks".into(), ..Ties::default() };
-        let item = Item { ties, version: version.into() };
+        let item = Item { ties, version: version.into(), settled: false };
         [(("ns".to_owned(), "volume".to_owned()), item)].into()
     }
 
@@ -234,5 +256,21 @@ mod tests {
         assert_eq!(stirred(&two, &one), ["asks"], "it changed");
         assert_eq!(stirred(&there, &two), ["asks"], "it went");
         assert_eq!(stirred(&two, &two), [] as [&str; 0]);
+        let later = two.clone().after(&two);
+        assert_eq!(stirred(&later, &two), ["asks"], "it stayed as it was");
+        assert_eq!(stirred(&later.clone().after(&later), &later), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_two_looks_see_alike_has_settled() {
+        let (one, two) = (
+            Presence { volumes: shelf("1"), ..Presence::default() },
+            Presence { volumes: shelf("2"), ..Presence::default() },
+        );
+        let image = image("asks", &json!({}));
+        let fresh = |now: &Presence, then: &Presence| now.clone().after(then).fresh(&image).len();
+        assert_eq!(fresh(&one, &Presence::default()), 1);
+        assert_eq!(fresh(&one, &one), 0);
+        assert_eq!(fresh(&two, &one.clone().after(&one)), 1);
     }
 }

@@ -329,9 +329,12 @@ pub(super) fn leftovers(observed: &Observed, targets: &[TargetDecision]) -> Vec<
         let target = targets.iter().find(|target| target.wanted.claim == made.name);
         let old = observed.volumes.iter().any(|volume| volume.id.name == made.name);
         if target.map_or(!old, |target| target.wanted.data_volume.is_none()) {
-            // A claim that is still wanted stays.
+            // A claim that is still wanted stays. Kubernetes' garbage collector spares only those of
+            // which it has seen that they belong to the DataVolume: it is given time.
             let orphan = target.is_some();
-            actions.push(Action::Cdi(Act::DeleteVolume { made: made.clone(), orphan }));
+            if !(orphan && cdi.fresh.contains(&made.name)) {
+                actions.push(Action::Cdi(Act::DeleteVolume { made: made.clone(), orphan }));
+            }
         }
     }
     for made in &cdi.made_sources {

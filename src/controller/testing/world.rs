@@ -254,7 +254,8 @@ impl Controller {
 
     async fn fill(&mut self, server: &Server) {
         let presence = Presence::look(&server.quiet(), None).await.unwrap();
-        self.seen.send_replace(Some(Arc::new(presence)));
+        let before = self.seen.borrow().clone().unwrap_or_default();
+        self.seen.send_replace(Some(Arc::new(presence.after(&before))));
         fill(server, "vmimages", &mut self.images);
         fill(server, "jobs", &mut self.jobs);
         fill(server, "pods", &mut self.pods);
