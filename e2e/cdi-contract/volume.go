@@ -62,7 +62,8 @@ func (s *standIn) volume(ctx context.Context, namespace, name string) error {
 			err = d.filling(ctx, claim)
 		}
 	case claim.DeletionTimestamp != nil:
-		// What comes next is decided when it is gone.
+		// Tried again until it is gone: of one that another controls nobody wakes us then.
+		err = fmt.Errorf("%s is marked for deletion", claim.Name)
 	default:
 		err = d.having(ctx, claim)
 	}

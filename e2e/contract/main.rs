@@ -35,6 +35,7 @@ rows! {
     e1_c_controlled_ad_and_pf
     e1_c_delete_datavolume
     e1_c_delete_controller
+    e1_c_delete_controller_held
     e1_d_plain_owner
     e1_d_datavolume_goes_first
     e1_d_owner_goes_first
