@@ -28,7 +28,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 ];
 
 fn desk(text: &str) -> Result<(), String> {
-    let documents = parse::parse(text, &[]).map_err(|e| e.to_string())?;
+    let (documents, _) = parse::parse_beside_config_maps(text, &[]).map_err(|e| e.to_string())?;
     let problems: Vec<String> = documents
         .iter()
         .flat_map(|document| check::check(&document.image))
@@ -44,10 +44,15 @@ fn files() -> BTreeMap<String, String> {
         ("accepted", "e2e/api/documents/accepted"),
         ("refused", "e2e/api/documents/refused"),
         ("examples", "examples"),
+        ("kubevirt", "examples/kubevirt"),
     ] {
         let entries = fs_err::read_dir(format!("{root}/{directory}")).unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
         for path in paths.filter(|path| path.extension().is_some_and(|e| e == "yaml")) {
+            // tests/kubevirt judges the machines, whose kind this cluster does not know.
+            if fs_err::read_to_string(&path).unwrap().contains("\nkind: VirtualMachine\n") {
+                continue;
+            }
             let stem = path.file_stem().unwrap().to_str().unwrap();
             files.insert(format!("{part}/{stem}"), path.to_str().unwrap().to_owned());
         }

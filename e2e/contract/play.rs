@@ -21,7 +21,7 @@ use super::wait::within;
 static SETTINGS: RwLock<()> = RwLock::new(());
 
 /// How long a row waits for what has no time of its own.
-const PATIENCE: u64 = 90;
+const PATIENCE: u64 = 240;
 
 /// What a pod says of a disk: digest, mode, owner; of a device the digest alone.
 const LOOK: &str = "if [ -b $disk ]; then sha256sum <$disk >$out; \

@@ -29,5 +29,5 @@ pub(crate) async fn within<T>(
 
 /// `within` the time that anything in these cases may take.
 pub(crate) async fn until<T>(expected: &str, look: impl AsyncFnMut() -> Result<T, String>) -> T {
-    within(Duration::from_secs(90), expected, look).await
+    within(Duration::from_secs(240), expected, look).await
 }

@@ -20,7 +20,7 @@ use crate::made::{
 use crate::ovmf::{Firmware, boot};
 use crate::tool;
 
-const LINE: &str = "console=ttyS0 panic=-1 told=\"two words\"";
+const LINE: &str = "console=ttyS0 panic=-1 no_timer_check told=\"two words\"";
 const UUID: &str = "5f3c1a52-8d1e-4b7e-9c53-3d9a1c0b7e11";
 /// What OVMF says when it has nothing more to start, and what its shell says.
 const NOTHING: [&str; 2] = ["Shell>", "No bootable option"];
@@ -82,8 +82,7 @@ fn a_stub_with_moved_data_boots_and_microcode_comes_first() {
 fn startup_nsh_starts_a_kernel_with_exactly_its_arguments() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk");
-    let arguments =
-        "loglevel=4 console=ttyS0 panic=-1 x=a,b;c*d?e[f]&g'h'$i initrd=\\initramfs.img";
+    let arguments = "loglevel=4 console=ttyS0 panic=-1 no_timer_check x=a,b;c*d?e[f]&g'h'$i initrd=\\initramfs.img";
     let text = script("vmlinuz", arguments).unwrap();
     let files = vec![
         file("vmlinuz", kernel_content()),

@@ -19,7 +19,7 @@ use crate::qemu::{Machine, Qemu};
 use crate::trees::{Grower, MOMENT};
 
 pub(crate) const MIB: u64 = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A UUID in the way its filesystem writes them.
 pub(crate) const UUID: &str = "11111111-2222-4333-8444-555555555555";

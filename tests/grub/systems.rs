@@ -95,7 +95,7 @@ fn linux_with_two_initial_filesystems() {
     let action = Action::Linux {
         kernel: b"/boot/vmlinuz".to_vec(),
         initrds: vec![b"/boot/one".to_vec(), b"/boot/two".to_vec()],
-        arguments: b"console=ttyS0 quiet panic=-1 say=\"a $b\"".to_vec(),
+        arguments: b"console=ttyS0 quiet panic=-1 no_timer_check say=\"a $b\"".to_vec(),
     };
     let machine = Machine { bus: "virtio", ..PC };
     let qemu = boot(machine, tree, vec![action], 0, 24 * MIB);
@@ -103,7 +103,9 @@ fn linux_with_two_initial_filesystems() {
     let product = format!("init computed {}", 4711_u64 * 4711 + 1);
     assert!(line.contains(&product), "{line}");
     assert!(
-        line.contains("BOOT_IMAGE=/boot/vmlinuz console=ttyS0 quiet panic=-1 \"say=a $b\""),
+        line.contains(
+            "BOOT_IMAGE=/boot/vmlinuz console=ttyS0 quiet panic=-1 no_timer_check \"say=a $b\""
+        ),
         "{line}"
     );
 }

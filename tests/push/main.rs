@@ -55,12 +55,13 @@ fn sha(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
+/// A client that does not give up because the machine is busy.
 fn client(bundles: Vec<Vec<u8>>) -> Client {
-    let times = Times {
-        connect: Duration::from_secs(2),
-        idle: Duration::from_millis(300),
-        total: Duration::from_secs(5),
-    };
+    let minute = Duration::from_secs(60);
+    timed(Times { connect: minute, idle: minute, total: minute }, bundles)
+}
+
+fn timed(times: Times, bundles: Vec<Vec<u8>>) -> Client {
     client_with(Rules { ranges: vec!["127.0.0.1".parse().unwrap()], ..plain() }, times, bundles)
 }
 
@@ -79,8 +80,12 @@ fn user(password: &str) -> Option<Credentials> {
 
 /// A registry without TLS.
 fn registry(host: &str, credentials: Option<Credentials>) -> Registry {
+    registry_by(&client(Vec::new()), host, credentials)
+}
+
+fn registry_by(client: &Client, host: &str, credentials: Option<Credentials>) -> Registry {
     let image: Reference = format!("{host}/team/disk").parse().unwrap();
-    Registry::new(&image, &client(Vec::new()), credentials, true).pushing()
+    Registry::new(&image, client, credentials, true).pushing()
 }
 
 /// What is pushed, unless a test says otherwise.

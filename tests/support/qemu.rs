@@ -14,7 +14,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 /// No step of a boot takes longer, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A running machine.
 pub(crate) struct Qemu {

@@ -63,7 +63,7 @@ fn boots(params: &Params, kind: &str) {
     let boot = Boot::Linux {
         kernel: path("/boot/vmlinuz"),
         initrds: vec![path("/boot/first"), path("/boot/second")],
-        append: "console=ttyS0 quiet panic=-1 token=7412".to_owned(),
+        append: "console=ttyS0 quiet panic=-1 no_timer_check token=7412".to_owned(),
     };
     let config = Config {
         serial: Some(Serial { port: 0, baud: 115_200 }),
@@ -79,7 +79,8 @@ fn boots(params: &Params, kind: &str) {
     let (_, serial) = Qemu::start_large(PC, &disk.file, 256).wait_for_off();
     let text = String::from_utf8_lossy(&serial);
     let digest = hex::encode(Sha256::digest(&part));
-    let told = "console=ttyS0 quiet panic=-1 token=7412 initrd=/boot/first,/boot/second";
+    let told =
+        "console=ttyS0 quiet panic=-1 no_timer_check token=7412 initrd=/boot/first,/boot/second";
     let wanted = format!("DIGEST {digest} BOOT_IMAGE=/boot/vmlinuz {told}");
     assert!(text.contains(&wanted), "{text}");
 }
