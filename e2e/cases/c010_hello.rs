@@ -37,7 +37,7 @@ fn hello_becomes_a_disk_that_boots() {
         assert_eq!(name(&kept[0]), format!("{}-m", name(&claim)), "only the build manifest stays");
         the_manifest_is_whole(&claim, &kept[0]);
 
-        let events = space.events("hello").await;
+        let events = space.told("hello", "Published").await;
         assert_eq!(events.last().map(String::as_str), Some("Published"), "events: {events:?}");
         assert!(events.contains(&"Building".to_owned()), "events: {events:?}");
         let after = in_cluster();

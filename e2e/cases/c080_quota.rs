@@ -34,8 +34,7 @@ async fn quota(space: &crate::harness::Space, what: &str) {
     assert!(message.contains("none") && message.contains(what), "message: {message:?}");
     assert!(condition(&image, "Reconciling").is_some(), "it waits, it has not stalled");
     assert!(space.of("Pod", "hello").await.is_empty(), "no pod appears");
-    let events = space.events("hello").await;
-    assert!(events.contains(&"QuotaExceeded".to_owned()), "events: {events:?}");
+    space.told("hello", "QuotaExceeded").await;
     space.delete("ResourceQuota", "none").await;
     space.ready("hello").await;
     let history = space.image("hello").await["status"]["history"].clone();

@@ -193,12 +193,23 @@ impl Space {
     }
 
     /// Events about the image: their reasons, oldest first.
-    pub(crate) async fn events(&self, image: &str) -> Vec<String> {
+    async fn events(&self, image: &str) -> Vec<String> {
         let about = format!("involvedObject.kind=VMImage,involvedObject.name={image}");
         let found = self.api("Event").list(&ListParams::default().fields(&about)).await.unwrap();
         let mut all: Vec<_> = found.items.into_iter().map(json).collect();
         all.sort_by_key(|event| objects::text(event, "/eventTime"));
         all.iter().map(|event| objects::text(event, "/reason")).collect()
+    }
+
+    /// Waits for an event of the image with this reason, which the operator sends after the status, and
+    /// returns the reasons of all, oldest first.
+    pub(crate) async fn told(&self, image: &str, reason: &str) -> Vec<String> {
+        until(&format!("an event {reason} of VMImage {image}"), async || {
+            let events = self.events(image).await;
+            let there = events.iter().any(|event| event == reason);
+            if there { Ok(events) } else { Err(format!("{events:?}")) }
+        })
+        .await
     }
 
     /// `kubectl delete --wait=false`.
