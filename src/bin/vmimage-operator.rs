@@ -235,14 +235,9 @@ fn boot_assets() -> Result<BTreeMap<String, BootAssets>, vmimage::engine::base::
     Ok(Assets::default().digests()?.into_iter().map(entry).collect())
 }
 
-async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
-    let boot_assets = boot_assets()?;
-    let missing = boot_assets.iter().filter(|(_, assets)| assets.digest.is_none());
-    let missing: Vec<&str> = missing.map(|(set, _)| set.as_str()).collect();
-    tracing::info!(?missing, "boot assets of this image are known");
-    let config = Config { boot_assets, ..flags.into() };
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, builder = config.builder_image, namespaces = ?config.namespaces, "starting");
+/// Turns true when the program is asked to end. It comes before all work: a container's first process
+/// that does not listen yet is deaf to the signal, and is killed when its grace ends.
+fn stopping() -> std::io::Result<watch::Receiver<bool>> {
     let (stop, stopping) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -256,6 +251,18 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         let _ = stop.send(true);
         std::future::pending::<()>().await;
     });
+    Ok(stopping)
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
+    let stopping = stopping()?;
+    let boot_assets = boot_assets()?;
+    let missing = boot_assets.iter().filter(|(_, assets)| assets.digest.is_none());
+    let missing: Vec<&str> = missing.map(|(set, _)| set.as_str()).collect();
+    tracing::info!(?missing, "boot assets of this image are known");
+    let config = Config { boot_assets, ..flags.into() };
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, builder = config.builder_image, namespaces = ?config.namespaces, "starting");
     let client = kube::Client::try_default().await?;
     controller::run(client, config, Arc::new(Metrics::new(version)?), stopping).await?;
     tracing::info!("stopped");
