@@ -32,11 +32,12 @@ need() { command -v "$1" >/dev/null || { echo "$1 is not in PATH: $2" >&2; exit 
 image=vmimage.dev/vmimage-operator:$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 
 # install_operator KUBECTL...: installs the operator with $image and waits until it is ready. ext4
-# takes some of a volume for itself: on the local cluster's classes claims have a floor.
+# takes some of a volume for itself: on the local cluster's classes claims have a floor. All in one
+# request: a second one would replace a pod that has just begun.
 install_operator() {
-  sed "s#vmimage.dev/vmimage-operator:[0-9.]*#$image#g" "$ROOT/charts/install.yaml" |
+  local floors='[{name: VMIMAGE_CLASS_MINIMUM, value: "local=4Mi,local-immediate=4Mi"}]'
+  sed -e "s#vmimage.dev/vmimage-operator:[0-9.]*#$image#g" \
+    -e "/^kind: Deployment/,\$s/^\( *\)args:\$/\1env: $floors\n&/" "$ROOT/charts/install.yaml" |
     "$@" apply --server-side -f - >/dev/null
-  "$@" -n vmimage-system set env deployment/vmimage-operator \
-    "VMIMAGE_CLASS_MINIMUM=local=4Mi,local-immediate=4Mi" >/dev/null
   "$@" -n vmimage-system rollout status deployment/vmimage-operator --timeout=180s
 }
