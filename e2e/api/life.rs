@@ -194,6 +194,25 @@ async fn deletion_is_not_held_up_and_a_successor_waits_for_what_is_left() {
     running.stop().await;
 }
 
+/// However early: before it has asked anything, while its caches are filled, while CDI is looked for.
+#[tokio::test]
+async fn told_early_it_ends() {
+    let (_shared, client) = shared().await;
+    let space = namespace(&client, "early").await;
+    for after in [0, 1, 3, 5, 8, 12, 17, 23, 30, 40, 60, 90, 150] {
+        let listen = ([127, 0, 0, 1], 0).into();
+        let metrics = Metrics::new("test").unwrap().into();
+        let (stop, stopping) = watch::channel(after == 0);
+        let config = config(&[&space], listen);
+        let run = tokio::spawn(controller::run(client.clone(), config, metrics, stopping));
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        stop.send_replace(true);
+        let ended = tokio::time::timeout(Duration::from_secs(20), run).await;
+        let ended = ended.unwrap_or_else(|_| panic!("told after {after} ms: it does not end"));
+        ended.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn without_the_definition_it_ends_with_a_word() {
     let (_gate, client) = alone().await;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::harness::{Operator, Use, case, metric};
+use crate::harness::{Operator, Use, case, metric, until};
 use crate::slow;
 
 /// With a build under way it ends well within five seconds; the build goes on without it and its
-/// successor takes over. Probes and metrics answer while it lives.
+/// successor takes over. Probes and metrics answer while it lives. One that has hardly started hears
+/// the signal, too: as a container's first process it would be deaf to it otherwise.
 #[test]
 fn it_ends_when_told_and_its_successor_takes_over() {
     case("230_shutdown", Use::Alone, async |space| {
@@ -25,6 +26,14 @@ fn it_ends_when_told_and_its_successor_takes_over() {
         assert_eq!(operator.get("/healthz"), None, "nobody listens any more");
         eprintln!("230: ended {} ms after SIGTERM", took.as_millis());
         space.pod_is("hello", "Succeeded").await;
+        operator.again(&[]);
+        until("the first line of its log", async || {
+            let log = operator.log();
+            if log.contains("starting") { Ok(()) } else { Err(log) }
+        })
+        .await;
+        let (status, _) = operator.terminate();
+        assert!(status.success(), "told at once: expected exit code 0; seen: {status}");
         operator.again(&[]);
         space.ready("hello").await;
         operator.leave().await;

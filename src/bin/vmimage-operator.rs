@@ -256,13 +256,14 @@ fn stopping() -> std::io::Result<watch::Receiver<bool>> {
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let stopping = stopping()?;
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, "starting");
     let boot_assets = boot_assets()?;
     let missing = boot_assets.iter().filter(|(_, assets)| assets.digest.is_none());
     let missing: Vec<&str> = missing.map(|(set, _)| set.as_str()).collect();
     tracing::info!(?missing, "boot assets of this image are known");
     let config = Config { boot_assets, ..flags.into() };
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, builder = config.builder_image, namespaces = ?config.namespaces, "starting");
+    tracing::info!(builder = config.builder_image, namespaces = ?config.namespaces, "the controller begins");
     let client = kube::Client::try_default().await?;
     controller::run(client, config, Arc::new(Metrics::new(version)?), stopping).await?;
     tracing::info!("stopped");

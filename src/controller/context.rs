@@ -109,6 +109,11 @@ impl Context {
         let _ = self.seen.clone().wait_for(Option::is_some).await;
     }
 
+    /// Whether `fill` has nothing to wait for any more. Before, no run has done anything.
+    pub(super) fn is_filled(&self) -> bool {
+        self.caches.are_filled() && self.seen.borrow().is_some()
+    }
+
     /// What was seen of CDI and KubeVirt.
     pub(super) fn presence(&self) -> Arc<Presence> {
         self.seen.borrow().clone().unwrap_or_default()

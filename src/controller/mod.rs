@@ -77,7 +77,12 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let config = Arc::new(config);
-    definition_is_there(&client, &config).await?;
+    let mut told = stop.clone();
+    tokio::select! {
+        there = definition_is_there(&client, &config) => there?,
+        // An error means that the sender is gone: the program is ending.
+        _ = told.wait_for(|stop| *stop) => return Ok(()),
+    }
     let address = config.listen;
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;

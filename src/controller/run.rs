@@ -87,6 +87,7 @@ pub(super) fn scope(
     let claims =
         touched::<PersistentVolumeClaim>(claim_writer, api(client, namespace), &ours, &fill);
 
+    let early = told_early(stop.clone(), context.clone());
     let stopped = async move {
         // An error means that the sender is gone: the program is ending.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -101,7 +102,24 @@ pub(super) fn scope(
         .graceful_shutdown_on(stopped)
         .run(reconcile, after_error, context)
         .for_each(|_| futures::future::ready(()));
+    let run = async move {
+        tokio::select! {
+            () = run => {}
+            () = early => {}
+        }
+    };
     Scope { caches, run: Box::pin(run) }
+}
+
+/// Comes when `stop` turns true before anything is under way, and never otherwise. A `Controller` that
+/// is told to shut down then does not end: it no longer polls the watches, and goes on waiting for what
+/// they should fill (kube 5.0: its runner is held until the store is ready).
+async fn told_early(mut stop: watch::Receiver<bool>, context: Arc<Context>) {
+    // An error means that the sender is gone: the program is ending.
+    let _ = stop.wait_for(|stop| *stop).await;
+    if context.is_filled() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Objects of a kind in one namespace, or in all of them.
