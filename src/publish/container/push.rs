@@ -12,6 +12,10 @@ use crate::publish::volume::Published;
 
 /// How often an index is written anew that somebody else has changed meanwhile.
 const ROUNDS: usize = 5;
+/// How long a written index is left before it is looked at again: longer than another writer takes from
+/// its look to its write. Looked at right after the write, the index is still ours alone, and that
+/// writer replaces it unseen.
+const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Packs the files and pushes the image.
 pub fn publish(
@@ -80,6 +84,7 @@ impl Place<'_> {
             let Some(index) = index else { return Ok(()) };
             let bytes = index.to_bytes().map_err(|e| self.about(&e))?;
             self.registry.put_manifest(Some(self.tag), INDEX, &bytes, self.progress)?;
+            std::thread::sleep(SETTLED);
         }
         let message = format!("{}: somebody else changes it all the time", self.name());
         Err(Error::new(Kind::Io, message))
